@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* x87, MMX, SSE, AVX and AVX-512 instructions executed on the host's own unit. The engine gives the
+ * code memory. */
+#ifndef ISA_X86_NATIVE_H
+#define ISA_X86_NATIVE_H
+
+#include "isa/x86/cpu.h"
+
+/* Generated stubs, cached by instruction; one per vCPU (no locks). code_rw and code_rx are two
+ * mappings of the same `size` bytes (at least 64 KiB): written through one, executed through the
+ * other (they may be equal). The caller owns the memory; x86_native_size() bytes for the struct
+ * itself. */
+size_t x86_native_size(void);
+void x86_native_init(struct x86_native *n, void *code_rw, void *code_rx, size_t size);
+
+/* XCR0 bits the host offers that we offer to a guest (x87, SSE, AVX, AVX-512), and XSAVE area size
+ * for them. */
+uint64_t x86_native_xcr0(void);
+uint32_t x86_native_xsave_size(uint64_t xcr0);
+/* Puts the XSAVE area into its reset state (FCW 0x37f, MXCSR 0x1f80). */
+void x86_native_reset(struct x86_cpu *cpu);
+
+#endif

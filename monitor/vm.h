@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* One virtual machine: engine, memory, buses, vCPU threads, and how it ends. */
+#ifndef MONITOR_VM_H
+#define MONITOR_VM_H
+
+#include <pthread.h>
+#include <stdio.h>
+
+#include "engine/engine.h"
+#include "monitor/bus.h"
+#include "monitor/config.h"
+#include "monitor/memmap.h"
+
+struct machine;
+struct loop;
+struct gdb;
+
+/* How a run of the VM ended; the exit codes of the command follow from it (docs/exit-codes.md). */
+enum vm_outcome {
+    VM_RUNNING,
+    VM_POWEROFF,
+    VM_RESET /* asked for by the guest; the monitor restarts unless no_reboot */,
+    VM_TRIPLE_FAULT,
+    VM_INTERNAL_ERROR /* engine cannot go on; state was printed */,
+    VM_DEBUG_EXIT /* exit port: value in vm->exit_value */,
+    VM_QUIT /* the user */,
+};
+
+struct vm_slot {
+    uint64_t gpa, len;
+    uint8_t *host;
+    bool readonly;
+};
+
+struct vcpu {
+    struct vm *vm;
+    struct engine_vcpu *vcpu;
+    unsigned id;
+    pthread_t thread;
+    bool started;
+    bool paused;        /* parked in vm_pause */
+    uint64_t exits[64]; /* by KVM exit reason */
+};
+
+struct vm {
+    const struct config *config;
+    struct engine *engine;
+    struct engine_vm *evm;
+    const struct engine_ops *ops;
+    struct memmap map;
+    struct vm_slot slot[8];
+    unsigned slots;
+    struct guest_memory mem; /* the one accessor */
+    pthread_mutex_t lock;    /* the device lock: buses, devices, host callbacks */
+    struct bus pio, mmio;
+    struct loop *loop; /* host events; its thread takes the device lock around callbacks */
+    struct machine *machine;
+    struct gdb *gdb;
+    struct vcpu *vcpu;
+    unsigned vcpus;
+    int outcome; /* (a) enum vm_outcome, set once per run */
+    int exit_value;
+    char error[512]; /* one line for the user, when a vm_* call failed or VM_INTERNAL_ERROR */
+};
+
+/* Builds everything the description names and loads the kernel. 0, or -errno with vm->error saying
+ * what to do; *out is set in both cases if memory allows (so that error can be read) and must be
+ * destroyed. */
+WARN_UNUSED int vm_create(struct vm **out, const struct config *);
+void vm_destroy(struct vm *);
+/* Runs until the VM ends (restarting it on reset unless no_reboot); returns the outcome. */
+enum vm_outcome vm_run(struct vm *);
+
+/* From any thread: ends or resets the VM; the first call wins. */
+void vm_end(struct vm *, enum vm_outcome, int value);
+/* Stops all vCPUs out of run / lets them go again; nestable; for gdb, monitor prompt, snapshot. */
+void vm_pause(struct vm *);
+void vm_resume(struct vm *);
+/* Runs fn on the vCPU with it out of run (engine calls need that). */
+void vm_on_vcpu(struct vm *, unsigned id, void (*fn)(struct vcpu *, void *), void *arg);
+
+/* Writes a one-screen dump of a vCPU's registers. The vCPU must be out of run. */
+void vm_dump_vcpu(struct vm *, unsigned id, FILE *);
+void vm_stats(struct vm *, FILE *);
+
+/* ---- machine/: a board is wiring only ---- */
+/* pc.c: makes the memory map and slots, devices, tables; -errno with vm->error. */
+WARN_UNUSED int machine_pc_create(struct vm *);
+void machine_reset(struct vm *);
+void machine_destroy(struct vm *);
+/* ACPI power button; NMI button. */
+void machine_powerdown(struct vm *);
+
+/* ---- loader/: puts the kernel into memory and says how the first vCPU starts ---- */
+enum boot_mode {
+    BOOT_LONG64 /* 64-bit, identity-mapped pages */,
+    BOOT_FLAT32 /* PE=1, flat segments, no paging */
+};
+struct boot_state {
+    enum boot_mode mode;
+    uint64_t rip, rsp, rax, rbx, rsi, rdi, rbp;
+    uint64_t cr3; /* LONG64: page tables the loader made */
+};
+/* Recognises the format of config->kernel and loads it, initrd, modules and command line. -errno
+ * with vm->error: one line naming option or file and cause. Called again after each reset. */
+WARN_UNUSED int loader_load(struct vm *, struct boot_state *);
+/* Sets vCPU 0 up accordingly (and the others to wait for SIPI). */
+WARN_UNUSED int boot_setup(struct vm *, const struct boot_state *);
+
+#endif

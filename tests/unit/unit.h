@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The whole unit-test framework: CHECK counts, unit_done() reports and gives main()'s result. */
+#ifndef TESTS_UNIT_UNIT_H
+#define TESTS_UNIT_UNIT_H
+
+#include <stdio.h>
+
+static unsigned unit_passed, unit_failed;
+
+#define CHECK(cond)                                                                                \
+    ((cond) ? (void)unit_passed++                                                                  \
+            : (void)(unit_failed++, printf("%s:%d: CHECK(%s) failed\n", __FILE__, __LINE__, #cond)))
+#define CHECK_EQ(a, b)                                                                             \
+    do {                                                                                           \
+        unsigned long long a_ = (unsigned long long)(a), b_ = (unsigned long long)(b);             \
+        if (a_ == b_)                                                                              \
+            unit_passed++;                                                                         \
+        else {                                                                                     \
+            unit_failed++;                                                                         \
+            printf("%s:%d: %s is %#llx, expected %s = %#llx\n", __FILE__, __LINE__, #a, a_, #b, b_); \
+        }                                                                                          \
+    } while (0)
+
+static inline int unit_done(const char *name)
+{
+    printf("%s: %u checks passed, %u failed\n", name, unit_passed, unit_failed);
+    return unit_failed ? 1 : 0;
+}
+
+#endif
