@@ -28,6 +28,8 @@ struct device_ops {
     int (*state)(struct device *,
                  struct state *); /* saves or loads all guest-visible fields; may be NULL for now */
     void (*destroy)(struct device *); /* frees; NULL if embedded elsewhere */
+    unsigned max_size; /* widest access the device takes, wider ones come in pieces of this size
+                          (as the ISA bus does for 8-bit cards); 0: any */
 };
 
 struct device {

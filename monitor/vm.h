@@ -14,6 +14,8 @@
 struct machine;
 struct loop;
 struct gdb;
+struct chardev;
+struct power_on;
 
 /* How a run of the VM ended; the exit codes of the command follow from it (docs/exit-codes.md). */
 enum vm_outcome {
@@ -22,7 +24,7 @@ enum vm_outcome {
     VM_RESET /* asked for by the guest; the monitor restarts unless no_reboot */,
     VM_TRIPLE_FAULT,
     VM_INTERNAL_ERROR /* engine cannot go on; state was printed */,
-    VM_DEBUG_EXIT /* exit port: value in vm->exit_value */,
+    VM_DEBUG_EXIT /* exit port: vm->exit_value is (v << 1) | 1 of the value v written */,
     VM_QUIT /* the user */,
 };
 
@@ -37,9 +39,23 @@ struct vcpu {
     struct engine_vcpu *vcpu;
     unsigned id;
     pthread_t thread;
-    bool started;
-    bool paused;        /* parked in vm_pause */
-    uint64_t exits[64]; /* by KVM exit reason */
+    bool started;         /* (c) its thread exists */
+    bool paused;          /* (c) out of run, and stays so until vm_resume */
+    bool gone;            /* (c) its thread has left the loop for good */
+    bool stuck;           /* (c) the engine did not return it in time; never touch it again */
+    bool unfinished;      /* (v) the last exit's I/O completes with the next run */
+    bool debug_stop;      /* (v) gdb: what on_debug wants to remember */
+    uint64_t exits[64];   /* (v) by KVM exit reason, the last one for all beyond */
+    uint64_t interrupted; /* (v) runs ended by a kick or signal */
+};
+
+/* Stops and restarts the vCPU threads. Fields marked (c) in this file are under its lock. */
+struct vm_control {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    unsigned pauses; /* (c) how many want the vCPUs out of run */
+    bool leave;      /* (c) the threads shall end */
+    int request;     /* (a) pauses, leave or outcome ask for something: look before run */
 };
 
 struct vm {
@@ -51,7 +67,7 @@ struct vm {
     struct vm_slot slot[8];
     unsigned slots;
     struct guest_memory mem; /* the one accessor */
-    pthread_mutex_t lock;    /* the device lock: buses, devices, host callbacks */
+    pthread_mutex_t lock;    /* the device lock: buses, devices, host callbacks; error-checking */
     struct bus pio, mmio;
     struct loop *loop; /* host events; its thread takes the device lock around callbacks */
     struct machine *machine;
@@ -60,6 +76,17 @@ struct vm {
     unsigned vcpus;
     int outcome; /* (a) enum vm_outcome, set once per run */
     int exit_value;
+    struct vm_control control;
+    struct power_on *power_on; /* engine state before the first instruction, for reset */
+    int memfd;                 /* guest RAM, shared; -1 before it exists */
+    uint64_t rsdp;             /* gpa of the ACPI RSDP, for loaders; 0: none */
+    uint32_t tsc_khz;          /* 0: the engine does not say */
+    struct chardev *console;   /* COM1's other side; owned by the machine */
+    /* Ctrl-a c, called on the loop's thread with the device lock held; set before vm_run. */
+    void (*prompt)(struct vm *, void *arg);
+    void *prompt_arg;
+    /* monitor/debug.h; set before vm_run */
+    bool (*on_debug)(struct vcpu *);
     char error[512]; /* one line for the user, when a vm_* call failed or VM_INTERNAL_ERROR */
 };
 
@@ -73,15 +100,30 @@ enum vm_outcome vm_run(struct vm *);
 
 /* From any thread: ends or resets the VM; the first call wins. */
 void vm_end(struct vm *, enum vm_outcome, int value);
-/* Stops all vCPUs out of run / lets them go again; nestable; for gdb, monitor prompt, snapshot. */
+/* Stops all vCPUs out of run / lets them go again; nestable; for gdb, monitor prompt, snapshot.
+ * From any thread, a vCPU's own too. If the caller holds the device lock, vm_pause gives it up
+ * while it waits (a vCPU may need it to finish its access) and has it again on return. A vCPU that
+ * the engine does not give back within 5 s is marked stuck and the VM ends with VM_INTERNAL_ERROR.
+ */
 void vm_pause(struct vm *);
 void vm_resume(struct vm *);
-/* Runs fn on the vCPU with it out of run (engine calls need that). */
+/* Calls fn with the vCPU out of run (engine calls need that), between a pause and a resume. Not
+ * called for a stuck vCPU. */
 void vm_on_vcpu(struct vm *, unsigned id, void (*fn)(struct vcpu *, void *), void *arg);
 
 /* Writes a one-screen dump of a vCPU's registers. The vCPU must be out of run. */
 void vm_dump_vcpu(struct vm *, unsigned id, FILE *);
 void vm_stats(struct vm *, FILE *);
+
+/* ---- for machine/ ---- */
+/* Makes guest RAM (config->memory bytes: below low_end, less the hole [hole, hole+hole_len), and
+ * from 4 GiB on) and its slots. -errno with vm->error. */
+WARN_UNUSED int vm_memory_create(struct vm *, uint64_t low_end, uint64_t hole, uint64_t hole_len);
+/* Bytes of guest RAM that lie below low_end / from 4 GiB on. */
+uint64_t vm_memory_low(const struct vm *, uint64_t low_end);
+uint64_t vm_memory_high(const struct vm *, uint64_t low_end);
+/* Sets vm->error; returns err, so that a function can end with it. */
+int vm_fail(struct vm *, int err, const char *fmt, ...) PRINTF(3, 4);
 
 /* ---- machine/: a board is wiring only ---- */
 /* pc.c: makes the memory map and slots, devices, tables; -errno with vm->error. */
