@@ -184,6 +184,9 @@ enum {
 /* Delivers through the IDT (or IVT). Throws what delivery itself raises; step.c turns that into #DF
  * and SHUTDOWN. */
 void x86_deliver(struct x86_cpu *cpu, unsigned vector, int kind, bool has_error, uint32_t error);
+/* Throws #GP(0) unless the current privilege (IOPL, TSS bitmap) may access len ports at port.
+ * (io.c) */
+void x86_io_check(struct x86_cpu *cpu, uint16_t port, unsigned len);
 /* Hardware task switch. kind: what caused it. (task.c) */
 enum { X86_TASK_JMP, X86_TASK_CALL, X86_TASK_IRET, X86_TASK_INTR };
 void x86_task_switch(struct x86_cpu *cpu, uint16_t sel, int kind, bool has_error, uint32_t error);

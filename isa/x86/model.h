@@ -6,6 +6,10 @@
 
 #include "isa/x86/cpu.h"
 
+/* Width of a guest-physical address (CPUID 0x80000008); bits of a page-table entry or CR3 beyond
+ * it are reserved. */
+enum { X86_PHYS_BITS = 46 };
+
 /* One CPUID leaf; the same fields as struct kvm_cpuid_entry2. */
 struct x86_cpuid_entry {
     uint32_t leaf, subleaf, flags; /* flags bit 0: the subleaf matters */
