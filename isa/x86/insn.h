@@ -127,12 +127,14 @@ struct x86_insn {
     uint8_t enc; /* X86_ENC_* */
     uint8_t map, opcode;
     uint8_t rex;  /* REX byte or 0; for VEX/EVEX the equivalent 0x40|WRXB bits, un-inverted */
-    uint8_t pp;   /* VEX/EVEX mandatory prefix 0..3 (none, 66, F3, F2) */
+    uint8_t pp;   /* mandatory prefix 0..3 (none, 66, F3, F2): VEX/EVEX as encoded; legacy: the
+                   * prefix that would count as mandatory, i.e. F3/F2 (the last), else 66, else none */
     uint8_t vl;   /* vector length in bytes 16, 32, 64 (VEX/EVEX, after rounding), else 0 */
     uint8_t vvvv; /* VEX/EVEX: 0..31, un-inverted */
     uint8_t mask; /* EVEX aaa */
     uint8_t evex; /* EVEX bits: 1 = b (broadcast/rounding/SAE), 2 = z, 4 = R', 8 = X as register bit
                      4 */
+    uint8_t ll;   /* VEX.L, EVEX.L'L as encoded (EVEX.b of a register form: the rounding mode) */
     uint8_t opcode_off; /* offset of the (last) opcode byte from the instruction's first byte */
     uint8_t prefix_len; /* bytes before the REX/VEX/EVEX/escape/opcode: the legacy prefixes */
     uint8_t modrm_off, disp_off, disp_len, imm_off, imm_len; /* disp_len as stored: 0, 1, 2, 4, 8 */
