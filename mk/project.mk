@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# What a user types: run, check, lint, bench, install. Packages by name, with their reasons in docs/dependencies.md.
+
+DEPS_BUILD := gcc make libc6-dev pkg-config libslirp-dev libzydis-dev
+DEPS_RUN   := $(DEPS_BUILD) busybox-static cpio kmod
+DEPS_CHECK := $(DEPS_RUN) clang libclang-rt-14-dev clang-format expect socat gdb acpica-tools e2fsprogs mmdebstrap qemu-system-x86 python3
+DEPS_BENCH := $(DEPS_RUN) qemu-system-x86
+
+# Each entry point installs first and starts make anew, so that pkg-config sees what was installed.
+.PHONY: help run check lint bench install deps-run deps-check
+help:
+	@echo "make run      boot a Debian kernel to a shell (installs packages and fetches the kernel as needed)"
+	@echo "make check    all quick tests;  make check-slow: those of minutes"
+	@echo "make          only build;  make lint, make bench, make install [DESTDIR= PREFIX=]"
+
+run:
+	$(Q)tools/install-deps $(DEPS_RUN)
+	$(Q)$(MAKE) --no-print-directory run-vm
+.PHONY: run-vm
+run-vm: $(B)/trapeze $(A)/cloud-amd64/package $(A)/shell.img
+	$(Q)$(B)/trapeze run --net user --initrd $(A)/shell.img --append "console=ttyS0 quiet" $(ARGS) $(A)/cloud-amd64/boot/vmlinuz-*
+
+install: $(B)/trapeze
+	install -D -m 755 $(B)/trapeze $(DESTDIR)$(PREFIX)/bin/trapeze
+	install -D -m 644 docs/trapeze.1 $(DESTDIR)$(PREFIX)/share/man/man1/trapeze.1
+	install -D -m 644 tools/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/trapeze
