@@ -90,8 +90,17 @@ struct x86_tlb_entry {
 struct x86_exception {
     uint8_t vector;
     bool has_error;
+    bool external; /* an interrupt or NMI whose delivery is under way, not an exception */
     uint32_t error;
     uint64_t payload; /* #PF: CR2; #DB: bits for DR6 */
+};
+
+/* A data or I/O breakpoint in force, of the guest (DR7) or of the debugger. */
+struct x86_watch {
+    uint64_t addr;
+    uint8_t len;
+    uint8_t kind; /* R/W field of DR7: 1 write, 2 I/O, 3 read or write */
+    uint8_t hit;  /* bit in cpu->watch_hit: 0..3 the guest's DR0..3, 4..7 the debugger's */
 };
 
 struct x86_cpu {
@@ -169,6 +178,14 @@ struct x86_cpu {
     struct {
         uint64_t flush, fill, fault;
     } tlb_stats;
+
+    /* ---- private to cpu.c, step.c, mem.c, mmu.c ---- */
+    uint64_t tlb_used[2][X86_TLB_SIZE / 64]; /* entries filled since the last flush */
+    uint8_t tlb_large;   /* address bits of the largest large page that was filled; 0: none */
+    uint8_t thrown;      /* enum x86_exit of the last throw; NONE: cpu->exc */
+    uint8_t align_check; /* CR0.AM and EFLAGS.AC: no user access takes the fast path */
+    uint8_t watches, watch_hit;
+    struct x86_watch watch[8];
 };
 
 enum { X86_SHADOW_STI = 1, X86_SHADOW_SS = 2 };
@@ -231,6 +248,11 @@ void x86_bind(struct x86_insn *insn);
  * of the fetch comes back as false with cpu->exc filled. *gpa (may be NULL): guest-physical address
  * of its first byte, or -1 if it crosses a page. */
 WARN_UNUSED bool x86_fetch(struct x86_cpu *cpu, struct x86_insn *insn, uint64_t *gpa);
+
+/* Host address of the instruction at cpu->rip if it lies in RAM and may be fetched; else NULL, then
+ * x86_step() says why. What is there up to the page's end may be decoded (the limit of a CS that is
+ * not flat is the caller's to check). */
+const uint8_t *x86_code_host(struct x86_cpu *cpu);
 
 /* ---- mmu.c: for those outside (debugger, KVM_TRANSLATE): no side effects ---- */
 

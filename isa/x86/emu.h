@@ -75,7 +75,9 @@ static inline uint64_t x86_linear(struct x86_cpu *cpu, unsigned seg, uint64_t of
 {
     if (likely(cpu->code == 8)) /* canonical form is checked on a TLB miss, see x86_load_slow */
         return seg >= X86_FS ? off + cpu->seg[seg].base : off;
-    if (likely(cpu->flat & (1u << seg)) && off + size - 1 <= 0xffffffff)
+    /* CS is flat for reads only. */
+    if (likely(cpu->flat & (1u << seg) & ~(access == X86_WRITE ? 1u << X86_CS : 0u)) &&
+        off + size - 1 <= 0xffffffff)
         return off;
     return x86_linear_slow(cpu, seg, off, size, access);
 }
@@ -162,6 +164,18 @@ void x86_pio(struct x86_cpu *cpu, uint16_t port, void *data, unsigned len, bool 
  * walk. */
 uint64_t x86_walk(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, unsigned user,
                   unsigned *prot);
+struct x86_walk {
+    uint64_t gpa;
+    unsigned prot;  /* as above */
+    unsigned shift; /* log2 of the page size */
+    uint32_t error; /* if it failed: the #PF error code */
+};
+/* The same, throwing nothing. */
+WARN_UNUSED bool x86_try_walk(struct x86_cpu *cpu, uint64_t lin, enum x86_access access,
+                              unsigned user, struct x86_walk *out);
+/* Loads cpu->pdpte from the table `cr3` names (PAE, not long mode). False: a reserved bit is set
+ * (#GP); then nothing is changed. */
+WARN_UNUSED bool x86_load_pdptes(struct x86_cpu *cpu, uint64_t cr3);
 
 /* ---- stack ---- */
 static inline uint64_t x86_sp_mask(const struct x86_cpu *cpu) { return size_mask(cpu->stack); }
