@@ -138,10 +138,12 @@ enum boot_mode {
     BOOT_LONG64 /* 64-bit, identity-mapped pages */,
     BOOT_FLAT32 /* PE=1, flat segments, no paging */
 };
+enum { BOOT_GDT_SIZE = 32 };
 struct boot_state {
     enum boot_mode mode;
     uint64_t rip, rsp, rax, rbx, rsi, rdi, rbp;
     uint64_t cr3; /* LONG64: page tables the loader made */
+    uint64_t gdt; /* BOOT_GDT_SIZE bytes of low memory for boot_setup */
 };
 /* Recognises the format of config->kernel and loads it, initrd, modules and command line. -errno
  * with vm->error: one line naming option or file and cause. Called again after each reset. */
