@@ -85,4 +85,4 @@ clean:
 	rm -rf $(B)/obj $(B)/asan $(B)/fuzz $(B)/unit $(B)/trapeze $(B)/libtrapeze.a
 
 .SECONDARY:
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B)/obj $(B)/asan $(B)/fuzz -name '*.d' 2>/dev/null)
