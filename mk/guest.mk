@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# The small guests: each as an ELF (multiboot 1) and as a raw image for 0x100000.
+
+GUESTS32   := null_a null_b coop preempt paging
+GUESTS64   := long64
+GUEST_LIB  := guest/lib/start32.S guest/lib/trap.S guest/lib/guest.c
+GUEST_CFLAGS := -std=gnu17 -Wall -Wextra -Werror -I. -O2 -g -ffreestanding -nostdlib -fno-pic -fno-pie -mgeneral-regs-only \
+                -fno-stack-protector -fno-asynchronous-unwind-tables -static -Wl,--build-id=none -Wl,-T,guest/lib/guest.ld -Wl,-z,max-page-size=4096 -Wl,--no-warn-rwx-segments
+GUEST_HDR  := guest/lib/guest.h guest/lib/guest.ld
+
+$(GUESTS32:%=$(B)/guest/%.elf): $(B)/guest/%.elf: guest/%.c $(GUEST_LIB) $(GUEST_HDR)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -m32 -march=i686 $(GUEST_CFLAGS) $(filter %.S %.c,$^) -o $@
+$(GUESTS64:%=$(B)/guest/%.elf): $(B)/guest/%.elf: guest/%.c $(GUEST_LIB) $(GUEST_HDR)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -m64 -DLONG64 -mno-red-zone -mcmodel=small $(GUEST_CFLAGS) $(filter %.S %.c,$^) -o $@.64
+	$(Q)objcopy -O elf32-i386 $@.64 $@
+$(B)/guest/%.bin: $(B)/guest/%.elf
+	$(Q)objcopy -O binary $< $@
+
+GUEST_BIN := $(foreach g,$(GUESTS32) $(GUESTS64),$(B)/guest/$(g).elf $(B)/guest/$(g).bin)
+.PHONY: guests
+guests: $(GUEST_BIN)
