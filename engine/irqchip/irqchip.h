@@ -19,8 +19,10 @@ struct irqchip_host {
     uint64_t (*now_ns)(void *ctx);                   /* monotonic; drives PIT and APIC timers */
     uint64_t (*guest_tsc)(void *ctx, unsigned vcpu); /* for TSC-deadline mode */
     uint64_t (*tsc_to_ns)(void *ctx, unsigned vcpu,
-                          uint64_t tsc);    /* now_ns time at which the guest's TSC is tsc */
-    void (*kick)(void *ctx, unsigned vcpu); /* that vCPU has something new to take; any thread */
+                          uint64_t tsc); /* now_ns time at which the guest's TSC is tsc */
+    /* That vCPU has something new to take, or its deadline moved: it must ask irqchip_pending() and
+     * irqchip_deadline() anew before it goes on. Called on any thread, also on the vCPU's own. */
+    void (*kick)(void *ctx, unsigned vcpu);
 };
 
 enum { IRQCHIP_PINS = 24 };
@@ -36,9 +38,10 @@ WARN_UNUSED int irqchip_create_pit(struct irqchip *, bool speaker);
 
 /* ---- in ---- */
 WARN_UNUSED int irqchip_set_routing(struct irqchip *, const struct kvm_irq_routing *);
-/* Level of a GSI; by the routing table (default: as KVM's: 0-15 PIC and IOAPIC, GSI 0 -> IOAPIC pin
- * 2 as KVM does). */
+/* Level of a GSI; by the routing table. Default as KVM's, GSI n -> IOAPIC pin n and PIC pin n < 16,
+ * and GSI 0 -> IOAPIC pin 2 as well. */
 WARN_UNUSED int irqchip_irq_line(struct irqchip *, uint32_t gsi, int level);
+/* The number of LAPICs that took it, or -EINVAL if addr is no interrupt address. */
 WARN_UNUSED int irqchip_msi(struct irqchip *, uint64_t addr, uint32_t data);
 void irqchip_nmi(struct irqchip *, unsigned vcpu);
 
@@ -52,6 +55,8 @@ bool irqchip_pio(struct irqchip *, unsigned vcpu, uint16_t port, void *data, uns
 WARN_UNUSED int irqchip_rdmsr(struct irqchip *, unsigned vcpu, uint32_t msr,
                               uint64_t *val); /* -1: #GP */
 WARN_UNUSED int irqchip_wrmsr(struct irqchip *, unsigned vcpu, uint32_t msr, uint64_t val);
+/* IA32_APIC_BASE from the caller (KVM_SET_SREGS, KVM_SET_MSRS): any valid mode from any other. */
+WARN_UNUSED int irqchip_set_apic_base(struct irqchip *, unsigned vcpu, uint64_t base);
 uint64_t irqchip_cr8(struct irqchip *, unsigned vcpu);
 void irqchip_set_cr8(struct irqchip *, unsigned vcpu, uint64_t cr8);
 
@@ -68,7 +73,8 @@ unsigned irqchip_pending(struct irqchip *, unsigned vcpu);
 /* Interrupt acknowledge: the vector, or -1 if it went away. */
 int irqchip_ack(struct irqchip *, unsigned vcpu);
 /* Takes (clears) NMI, INIT, SIPI; for SIPI the start vector (page number) is put out. INIT resets
- * the LAPIC. */
+ * the LAPIC. A SIPI to a vCPU that is not waiting for one is taken and dropped by the engine; with
+ * INIT and SIPI both pending the INIT came first. */
 void irqchip_take(struct irqchip *, unsigned vcpu, unsigned events, uint8_t *sipi_vector);
 
 /* ---- time ---- */
