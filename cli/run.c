@@ -6,6 +6,7 @@
 
 #include "cli/cli.h"
 #include "lib/log.h"
+#include "monitor/gdb.h"
 #include "monitor/vm.h"
 
 /* Ends the VM on a signal. A thread of its own takes them, so no handler runs among the VM's locks.
@@ -62,6 +63,8 @@ int cli_run(int argc, char **argv)
         return ret < 0 ? CLI_OK : ret;
     block_signals();
     ret = vm_create(&vm, &config);
+    if (!ret && config.gdb)
+        ret = gdb_create(vm);
     if (ret) {
         log_err(LOG_VM, "%s", vm && vm->error[0] ? vm->error : "out of memory");
         vm_destroy(vm);
@@ -77,6 +80,7 @@ int cli_run(int argc, char **argv)
         vm_stats(vm, stderr);
     pthread_cancel(signals);
     pthread_join(signals, NULL);
+    gdb_destroy(vm);
     ret = status_of(vm, outcome);
     if (outcome == VM_INTERNAL_ERROR)
         exit(ret); /* a vCPU thread may be stuck in a broken engine: nothing can be torn down
