@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "lib/log.h"
 #include "monitor/gdb.h"
+#include "monitor/prompt.h"
 #include "monitor/vm.h"
 
 /* Ends the VM on a signal. A thread of its own takes them, so no handler runs among the VM's locks.
@@ -57,6 +58,7 @@ int cli_run(int argc, char **argv)
 {
     struct config config;
     struct vm *vm = NULL;
+    struct prompt *prompt = NULL;
     pthread_t signals;
     int ret = cli_parse_run(argc, argv, &config);
     if (ret)
@@ -65,6 +67,8 @@ int cli_run(int argc, char **argv)
     ret = vm_create(&vm, &config);
     if (!ret && config.gdb)
         ret = gdb_create(vm);
+    if (!ret)
+        ret = prompt_create(&prompt, vm);
     if (ret) {
         log_err(LOG_VM, "%s", vm && vm->error[0] ? vm->error : "out of memory");
         vm_destroy(vm);
@@ -81,6 +85,7 @@ int cli_run(int argc, char **argv)
     pthread_cancel(signals);
     pthread_join(signals, NULL);
     gdb_destroy(vm);
+    prompt_destroy(prompt);
     ret = status_of(vm, outcome);
     if (outcome == VM_INTERNAL_ERROR)
         exit(ret); /* a vCPU thread may be stuck in a broken engine: nothing can be torn down

@@ -445,6 +445,8 @@ struct char_backend chardev_backend(struct chardev *c)
     return (struct char_backend){ backend_write, backend_resume, c };
 }
 
+struct char_sink chardev_sink(const struct chardev *c) { return c->sink; }
+
 void chardev_set_sink(struct chardev *c, const struct char_sink *sink)
 {
     c->sink = sink ? *sink : (struct char_sink){ 0 };

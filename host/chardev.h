@@ -28,6 +28,7 @@ void chardev_destroy(struct chardev *);
 struct char_backend chardev_backend(struct chardev *);
 /* Input goes to this sink (NULL: dropped). The prompt takes it over and gives it back. */
 void chardev_set_sink(struct chardev *, const struct char_sink *);
-void chardev_flush(struct chardev *); /* waits until written or 1 s */
+struct char_sink chardev_sink(const struct chardev *); /* the one that is set */
+void chardev_flush(struct chardev *);                  /* waits until written or 1 s */
 
 #endif
