@@ -19,8 +19,9 @@ struct bus {
     const char *name;        /* "pio", "mmio" */
     struct bus_range *range; /* sorted by base, never overlapping */
     unsigned count, capacity;
-    uint64_t unmapped; /* accesses nobody answered */
-    unsigned warned;
+    uint64_t unmapped;     /* accesses nobody answered */
+    uint64_t traced[16];   /* pages (of 4 KiB; 16 ports) whose unanswered accesses were logged */
+    unsigned traced_count; /* when full nothing more is logged */
 };
 
 void bus_init(struct bus *, const char *name);
