@@ -44,6 +44,8 @@ struct vcpu {
     bool gone;            /* (c) its thread has left the loop for good */
     bool stuck;           /* (c) the engine did not return it in time; never touch it again */
     bool unfinished;      /* (v) the last exit's I/O completes with the next run */
+    bool in_run;          /* (a) inside ops->run, as the watchdog asks */
+    bool self_paused;     /* (v) vm_pause was called on this vCPU's thread */
     bool debug_stop;      /* (v) gdb: what on_debug wants to remember */
     uint64_t exits[64];   /* (v) by KVM exit reason, the last one for all beyond */
     uint64_t interrupted; /* (v) runs ended by a kick or signal */
@@ -79,6 +81,7 @@ struct vm {
     struct vm_control control;
     struct power_on *power_on; /* engine state before the first instruction, for reset */
     int memfd;                 /* guest RAM, shared; -1 before it exists */
+    uint8_t *ram;              /* where all of it is mapped; use mem */
     uint64_t rsdp;             /* gpa of the ACPI RSDP, for loaders; 0: none */
     uint32_t tsc_khz;          /* 0: the engine does not say */
     struct chardev *console;   /* COM1's other side; owned by the machine */
@@ -119,6 +122,7 @@ void vm_stats(struct vm *, FILE *);
 /* Makes guest RAM (config->memory bytes: below low_end, less the hole [hole, hole+hole_len), and
  * from 4 GiB on) and its slots. -errno with vm->error. */
 WARN_UNUSED int vm_memory_create(struct vm *, uint64_t low_end, uint64_t hole, uint64_t hole_len);
+void vm_memory_destroy(struct vm *);
 /* Bytes of guest RAM that lie below low_end / from 4 GiB on. */
 uint64_t vm_memory_low(const struct vm *, uint64_t low_end);
 uint64_t vm_memory_high(const struct vm *, uint64_t low_end);
@@ -130,8 +134,9 @@ int vm_fail(struct vm *, int err, const char *fmt, ...) PRINTF(3, 4);
 WARN_UNUSED int machine_pc_create(struct vm *);
 void machine_reset(struct vm *);
 void machine_destroy(struct vm *);
-/* ACPI power button; NMI button. */
+/* ACPI power button (device lock held); NMI button. */
 void machine_powerdown(struct vm *);
+void machine_nmi(struct vm *);
 
 /* ---- loader/: puts the kernel into memory and says how the first vCPU starts ---- */
 enum boot_mode {
