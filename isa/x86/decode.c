@@ -334,7 +334,6 @@ static const struct x86_node *decode_leaf(struct decoder *d, struct x86_insn *in
         case SPLIT_MOD: i = insn->modrm >= 0xc0, insn->has_modrm = 1; break;
         case SPLIT_M64: i = d->mode == 2; break;
         case SPLIT_W: i = d->w; break;
-        case SPLIT_L: i = d->vl_field; break;
         default: i = d->ext_b ? 2 : insn->rep == 0xf3; break;
         }
         node = node->sub + i;
@@ -360,7 +359,8 @@ static int finish_invalid(struct decoder *d, struct x86_insn *insn, unsigned ava
 }
 
 /* Bytes of an element by A_BCAST_OF() and W */
-static const uint8_t element_size[8][2] = { { 0, 0 }, { 2, 2 }, { 4, 4 }, { 8, 8 }, { 4, 8 } };
+static const uint8_t element_size[8][2] = { { 0, 0 }, { 2, 2 }, { 4, 4 },
+                                            { 8, 8 }, { 4, 8 }, { 1, 2 } };
 
 /* What VEX and EVEX encodings demand of a form; false: undefined. */
 static bool check_vex(struct decoder *d, struct x86_insn *insn, uint32_t attr, bool mem)
@@ -473,10 +473,11 @@ static void finish_evex(const struct decoder *d, struct x86_insn *insn, uint32_t
         if (insn->disp_len == 1)
             insn->disp *= attr & A_TUPLE1 ? (int)element : (int)m->size;
     }
-    /* Merging keeps elements of the destination. */
+    /* Merging keeps elements of the destination: of a register it is read, of memory not touched.
+     */
     if (insn->mask && !(insn->evex & 2) && (insn->operand[0].access & X86_ACC_W) &&
         insn->operand[0].kind != X86_OPERAND_MASK)
-        insn->operand[0].access = X86_ACC_RW | X86_ACC_COND;
+        insn->operand[0].access = X86_ACC_W | X86_ACC_COND | (insn->mem == 1 ? 0 : X86_ACC_R);
 }
 
 int x86_decode(struct x86_insn *insn, const uint8_t *code, unsigned avail, unsigned mode)

@@ -15,7 +15,6 @@ enum {
     SPLIT_MOD,  /* memory, register */
     SPLIT_M64,  /* not 64-bit mode, 64-bit mode */
     SPLIT_W,    /* REX.W, VEX.W, EVEX.W */
-    SPLIT_L,    /* vector length 128, 256, 512, reserved */
     SPLIT_NOP,  /* opcode 90: NOP, PAUSE, XCHG with r8 */
     SPLIT_LAST_SELECTOR = SPLIT_NOP,
     /* Bytes that are not an opcode (yet); only in the one-byte map. */
@@ -78,6 +77,7 @@ enum {
 #define A_B32         (2u << 22)
 #define A_B64         (3u << 22)
 #define A_BW          (4u << 22) /* 32 or 64 bits, by W */
+#define A_BBW         (5u << 22) /* 8 or 16 bits, by W */
 #define A_BCAST       (7u << 22)
 #define A_ER          (1u << 25) /* EVEX.b with registers: static rounding */
 #define A_SAE         (1u << 26) /* EVEX.b with registers: suppress exceptions */
@@ -221,17 +221,16 @@ enum {
     {                                                                                              \
         .split = SPLIT_##kind, .sub = (const struct x86_node[n]) { __VA_ARGS__ }                   \
     }
-#define PP(np, p66, f3, f2)          SUB(PP, 4, np, p66, f3, f2)
-#define NP(np)                       SUB(PP, 4, np, U_, U_, U_)
-#define P66(p66)                     SUB(PP, 4, U_, p66, U_, U_)
-#define PF3(f3)                      SUB(PP, 4, U_, U_, f3, U_)
-#define PF2(f2)                      SUB(PP, 4, U_, U_, U_, f2)
-#define MOD(mem, reg)                SUB(MOD, 2, mem, reg)
-#define M64(other, mode64)           SUB(M64, 2, other, mode64)
-#define BYW(w0, w1)                  SUB(W, 2, w0, w1)
-#define BYL(l0, l1, l2)              SUB(L, 4, l0, l1, l2, U_)
-#define REG8(a, b, c, d, e, f, g, h) SUB(REG, 8, a, b, c, d, e, f, g, h)
-#define RM8(a, b, c, d, e, f, g, h)  SUB(RM, 8, a, b, c, d, e, f, g, h)
+#define PP(...)   SUB(PP, 4, __VA_ARGS__)
+#define NP(...)   SUB(PP, 4, __VA_ARGS__, U_, U_, U_)
+#define P66(...)  SUB(PP, 4, U_, __VA_ARGS__, U_, U_)
+#define PF3(...)  SUB(PP, 4, U_, U_, __VA_ARGS__, U_)
+#define PF2(...)  SUB(PP, 4, U_, U_, U_, __VA_ARGS__)
+#define MOD(...)  SUB(MOD, 2, __VA_ARGS__) /* memory, register */
+#define M64(...)  SUB(M64, 2, __VA_ARGS__) /* other modes, 64-bit mode */
+#define BYW(...)  SUB(W, 2, __VA_ARGS__)
+#define REG8(...) SUB(REG, 8, __VA_ARGS__)
+#define RM8(...)  SUB(RM, 8, __VA_ARGS__)
 
 extern const struct x86_node x86_map_1byte[256], x86_map_0f[256], x86_map_0f38[256],
     x86_map_0f3a[256];

@@ -114,9 +114,9 @@ const struct x86_node x86_map_0f[256] = {
     SIXTEEN(0x90, I(SETCC, W Eb)),
 
     [0xa0] = A(PUSH_SEG, A_D64, FS), [0xa1] = A(POP_SEG, A_D64 | A_ENDS, W FS), [0xa2] = I(CPUID), [0xa3] = I(BT, Ev, Gv),
-    [0xa4] = I(SHLD, RW Ev, Gv, Ib), [0xa5] = I(SHLD, RW Ev, Gv, CL),
+    [0xa4] = I(SHLD, RW Ev, Gv, Ib), [0xa5] = I(SHLD, RCW Ev, Gv, CL),
     [0xa8] = A(PUSH_SEG, A_D64, GS), [0xa9] = A(POP_SEG, A_D64 | A_ENDS, W GS), [0xaa] = A(RSM, A_ENDS),
-    [0xab] = A(BTS, A_LOCK, RW Ev, Gv), [0xac] = I(SHRD, RW Ev, Gv, Ib), [0xad] = I(SHRD, RW Ev, Gv, CL),
+    [0xab] = A(BTS, A_LOCK, RW Ev, Gv), [0xac] = I(SHRD, RW Ev, Gv, Ib), [0xad] = I(SHRD, RCW Ev, Gv, CL),
     [0xae] = { .split = SPLIT_MOD, .sub = (const struct x86_node[2]) {
         { .split = SPLIT_REG, .sub = group15_mem }, { .split = SPLIT_REG, .sub = group15_reg } } },
     [0xaf] = I(IMUL2, RW Gv, Ev),

@@ -25,7 +25,7 @@ enum {
 
     Pq = S(P, q), Qq = S(Q, q), Qd = S(Q, d), Nq = S(N, q),
     Vx = S(V, x), Vo = S(V, o), Vy = S(V, yy), Vz = S(V, zz), Vh = S(V, h), Vhh = S(V, hh), Vhhh = S(V, hhh),
-    Hx = S(H, x), Ho = S(H, o), Hy = S(H, yy), Hz = S(H, zz),
+    Hx = S(H, x), Ho = S(H, o), Hy = S(H, yy), Hz = S(H, zz), Hh = S(H, h),
     Wx = S(W, x), Wo = S(W, o), Wy = S(W, yy), Wh = S(W, h), Whh = S(W, hh), Whhh = S(W, hhh), Wz = S(W, zz),
     Wb = S(W, b), Ww = S(W, w), Wd = S(W, d), Wq = S(W, q), We = S(W, e), Wdup = S(W, dup), Wbw = S(W, bw),
     Ux = S(U, x), Uo = S(U, o), Uh = S(U, h), Lx = S(L, x), Lo = S(L, o), XMM0 = S(XMM0, o),
