@@ -17,6 +17,14 @@ void x86_native_init(struct x86_native *n, void *code_rw, void *code_rx, size_t 
  * for them. */
 uint64_t x86_native_xcr0(void);
 uint32_t x86_native_xsave_size(uint64_t xcr0);
+/* State component i (2 and up) in the standard format, for CPUID leaf 0xd: false if not offered.
+ * align: to 64 bytes in the compacted format. */
+bool x86_native_component(unsigned i, uint32_t *offset, uint32_t *size, bool *align);
+/* The vector and x87 state as an XSAVE image in standard format with XSTATE_BV, and back; the other
+ * side may be a KVM_GET_XSAVE buffer. cpu->xsave itself has no valid header. set: 0 or -EINVAL
+ * (buffer too small for the offered components, reserved MXCSR bits, unknown component). */
+void x86_native_get_xsave(struct x86_cpu *cpu, void *buf, size_t size);
+WARN_UNUSED int x86_native_set_xsave(struct x86_cpu *cpu, const void *buf, size_t size);
 /* Puts the XSAVE area into its reset state (FCW 0x37f, MXCSR 0x1f80). */
 void x86_native_reset(struct x86_cpu *cpu);
 
