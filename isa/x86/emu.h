@@ -103,8 +103,8 @@ void x86_store_bytes(struct x86_cpu *cpu, unsigned seg, uint64_t lin, const void
 void x86_probe(struct x86_cpu *cpu, unsigned seg, uint64_t lin, unsigned len,
                enum x86_access access, unsigned user);
 
-/* Host address for a read-modify-write of size bytes (writable RAM within one page, no code page,
- * no watch), else NULL: then load, compute and store (for LOCK: under the engine's rule for split
+/* Host address for a read-modify-write of size bytes (writable RAM within one page, no watch), else
+ * NULL: then load, compute and store (for LOCK: under the engine's rule for split
  * locks). Faults as a write would. */
 void *x86_rmw_slow(struct x86_cpu *cpu, unsigned seg, uint64_t lin, unsigned size, unsigned user);
 

@@ -303,9 +303,11 @@ void *x86_rmw_slow(struct x86_cpu *cpu, unsigned seg, uint64_t lin, unsigned siz
         return NULL;
     }
     get_page(cpu, seg, lin, X86_WRITE, user, &pg);
-    if (is_io(&pg) || (pg.props & X86_RAM_CODE) ||
-        (cpu->watches && page_watched(cpu, lin & ~0xfffull)))
+    if (is_io(&pg) || (cpu->watches && page_watched(cpu, lin & ~0xfffull)))
         return NULL;
+    /* Writing is what the caller is about to do, and it may have to be atomic. */
+    if (pg.props & X86_RAM_CODE)
+        cpu->env->store_code(cpu, pg.gpa, size);
     return pg.host;
 }
 

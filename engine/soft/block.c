@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Decoded blocks of one vCPU: found by the host address of their first byte (that is, by
+ * guest-physical address: no flush when translations change) and code size; dropped when what they
+ * were decoded from is written. A block never leaves its page.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "engine/soft/soft.h"
+
+enum {
+    ARENA_SIZE = 192 << 20,
+    MAX_BYTES = SOFT_BLOCK_MAX * 8, /* of guest code in a block */
+    HOT_HITS = 64,                  /* this many stores into a page's code … */
+    HOT_SPAN = 2000 /* … each within so many built blocks of the last: do not cache it now */
+};
+
+static unsigned block_hash(const uint8_t *host, unsigned key)
+{
+    uint64_t h = (uint64_t)(uintptr_t)host;
+
+    return (unsigned)((h ^ h >> 16) + key * 0x5555u) % SOFT_BLOCK_HASH;
+}
+
+static const uint8_t *page_of(const uint8_t *host)
+{
+    return (const uint8_t *)ALIGN_DOWN((uintptr_t)host, 0x1000);
+}
+
+static struct soft_codepage **page_bucket(struct soft_cache *c, const uint8_t *page)
+{
+    return &c->pages[((uintptr_t)page >> 12) % SOFT_PAGE_HASH];
+}
+
+static struct soft_codepage *page_find(struct soft_cache *c, const uint8_t *page)
+{
+    struct soft_codepage *p = *page_bucket(c, page);
+
+    while (p && p->host != page)
+        p = p->next;
+    return p;
+}
+
+int soft_cache_init(struct soft_cache *c)
+{
+    c->size = ARENA_SIZE;
+    c->arena = soft_pages_alloc(c->size);
+    c->hash = soft_pages_alloc(SOFT_BLOCK_HASH * sizeof(*c->hash));
+    c->pages = soft_pages_alloc(SOFT_PAGE_HASH * sizeof(*c->pages));
+    return c->arena && c->hash && c->pages ? 0 : -ENOMEM;
+}
+
+void soft_cache_destroy(struct soft_cache *c)
+{
+    soft_pages_free(c->arena, c->size);
+    soft_pages_free(c->hash, SOFT_BLOCK_HASH * sizeof(*c->hash));
+    soft_pages_free(c->pages, SOFT_PAGE_HASH * sizeof(*c->pages));
+}
+
+/* ---- code lines of a page; all under vm->code_lock ---- */
+
+static void publish_lines(struct soft_vm *vm, struct soft_codepage *p)
+{
+    unsigned n = atomic_load(&vm->vcpus);
+    uint64_t lines = p->lines;
+
+    for (unsigned i = 0; n > 1 && i < n; i++) {
+        struct soft_codepage *other = page_find(&vm->vcpu[i]->cache, p->host);
+        if (other)
+            lines |= other->lines;
+    }
+    atomic_store(p->shared, lines);
+}
+
+static uint64_t block_lines(const struct soft_block *b)
+{
+    unsigned off = (uintptr_t)b->host & 0xfff;
+
+    return BITS((off + b->bytes - 1u) / 64, off / 64);
+}
+
+static void unhash(struct soft_cache *c, struct soft_block *b)
+{
+    struct soft_block **at = &c->hash[block_hash(b->host, b->key)];
+
+    while (*at && *at != b)
+        at = &(*at)->hash_next;
+    if (*at)
+        *at = b->hash_next;
+}
+
+void soft_cache_invalidate(struct soft_vcpu *v, const uint8_t *host, unsigned len)
+{
+    struct soft_cache *c = &v->cache;
+    struct soft_codepage *p;
+    bool hit = false;
+
+    pthread_mutex_lock(&v->vm->code_lock);
+    p = page_find(c, page_of(host));
+    if (p) {
+        p->lines = 0;
+        for (struct soft_block **at = &p->blocks; *at;) {
+            struct soft_block *b = *at;
+            if (b->host < host + len && host < b->host + b->bytes) {
+                unhash(c, b);
+                *at = b->page_next;
+                hit = true;
+                v->stat.invalidations++;
+            } else {
+                p->lines |= block_lines(b);
+                at = &b->page_next;
+            }
+        }
+        if (hit) {
+            p->hits = c->built - p->last_hit < HOT_SPAN ? p->hits + 1 : 0;
+            p->last_hit = c->built;
+        }
+        publish_lines(v->vm, p);
+    }
+    pthread_mutex_unlock(&v->vm->code_lock);
+    if (hit)
+        v->cpu.stop = 1; /* the block under way may be what was dropped */
+}
+
+void soft_cache_flush(struct soft_vcpu *v)
+{
+    struct soft_cache *c = &v->cache;
+
+    pthread_mutex_lock(&v->vm->code_lock);
+    for (unsigned i = 0; i < SOFT_PAGE_HASH; i++)
+        for (struct soft_codepage *p = c->pages[i]; p; p = p->next) {
+            /* Its slot may be gone, and p->shared with it. */
+            struct soft_slot *slot = soft_slot_of_host(v, p->host);
+            p->lines = 0;
+            if (slot) {
+                p->shared = &slot->lines[(p->host - slot->host) >> 12];
+                publish_lines(v->vm, p);
+            }
+        }
+    memset(c->pages, 0, SOFT_PAGE_HASH * sizeof(*c->pages));
+    memset(c->hash, 0, SOFT_BLOCK_HASH * sizeof(*c->hash));
+    c->used = 0;
+    v->stat.cache_flushes++;
+    pthread_mutex_unlock(&v->vm->code_lock);
+}
+
+/* ---- other vCPUs ---- */
+
+static void post(struct soft_vcpu *v, const uint8_t *host, unsigned len)
+{
+    pthread_mutex_lock(&v->inbox_lock);
+    if (v->inbox_count < SOFT_INBOX)
+        v->inbox[v->inbox_count++] = (struct soft_message){ host, len };
+    else
+        v->inbox_overflow = true;
+    pthread_mutex_unlock(&v->inbox_lock);
+    soft_attention(v, SOFT_INBOX_BIT);
+}
+
+void soft_invalidate_others(struct soft_vm *vm, struct soft_vcpu *self, const uint8_t *host,
+                            unsigned len)
+{
+    unsigned n = atomic_load(&vm->vcpus);
+
+    for (unsigned i = 0; i < n; i++)
+        if (vm->vcpu[i] != self)
+            post(vm->vcpu[i], host, len);
+}
+
+void soft_inbox_work(struct soft_vcpu *v)
+{
+    struct soft_message msg[SOFT_INBOX];
+    unsigned count;
+    bool overflow;
+
+    pthread_mutex_lock(&v->inbox_lock);
+    count = v->inbox_count;
+    memcpy(msg, v->inbox, count * sizeof(*msg));
+    overflow = v->inbox_overflow;
+    v->inbox_count = 0;
+    v->inbox_overflow = false;
+    pthread_mutex_unlock(&v->inbox_lock);
+    if (overflow) {
+        soft_cache_flush(v);
+        x86_tlb_flush(&v->cpu);
+    } else {
+        for (unsigned i = 0; i < count; i++) {
+            if (msg[i].len)
+                soft_cache_invalidate(v, msg[i].host, msg[i].len);
+            else
+                x86_tlb_protect(&v->cpu, msg[i].host);
+        }
+    }
+    atomic_fetch_add(&v->inbox_seen, 1);
+}
+
+/* ---- building ---- */
+
+static void *arena_take(struct soft_cache *c, size_t size)
+{
+    void *p = c->arena + c->used;
+
+    size = ALIGN_UP(size, (size_t)16);
+    if (size > c->size - c->used)
+        return NULL;
+    c->used += size;
+    return p;
+}
+
+static struct soft_codepage *page_make(struct soft_vcpu *v, const uint8_t *page)
+{
+    struct soft_codepage *p = page_find(&v->cache, page), **bucket;
+    struct soft_slot *slot;
+
+    if (p)
+        return p;
+    slot = soft_slot_of_host(v, page);
+    p = arena_take(&v->cache, sizeof(*p));
+    if (!slot || !p)
+        return NULL;
+    bucket = page_bucket(&v->cache, page);
+    *p = (struct soft_codepage){ .host = page,
+                                 .shared = &slot->lines[(page - slot->host) >> 12],
+                                 .next = *bucket };
+    *bucket = p;
+    return p;
+}
+
+/* May change what the following instructions are decoded or checked by. */
+static bool ends_block(const struct x86_insn *insn)
+{
+    return (insn->flags & X86_INSN_ENDS_BLOCK) || insn->op == X86_OP_MOV_TO_SEG ||
+           insn->op == X86_OP_POP_SEG || insn->op == X86_OP_LOAD_FAR_PTR;
+}
+
+static void decode(struct soft_block *b, const uint8_t *code, unsigned avail, unsigned mode)
+{
+    b->count = b->bytes = 0;
+    while (b->count < SOFT_BLOCK_MAX && b->bytes < avail) {
+        struct x86_insn *insn = &b->insn[b->count];
+        if (x86_decode(insn, code + b->bytes, avail - b->bytes, mode) != X86_DECODE_OK)
+            break;
+        x86_bind(insn);
+        b->count++;
+        b->bytes = (uint16_t)(b->bytes + insn->len);
+        if (ends_block(insn))
+            break;
+    }
+}
+
+/* Marks the block's lines as code. Called before its bytes are verified: a store after that is seen
+ * by who stores, one before it by the comparison. */
+static void mark(struct soft_vcpu *v, struct soft_codepage *p, const struct soft_block *b)
+{
+    bool became;
+
+    pthread_mutex_lock(&v->vm->code_lock);
+    became = atomic_load(p->shared) == 0;
+    p->lines |= block_lines(b);
+    atomic_fetch_or(p->shared, p->lines);
+    pthread_mutex_unlock(&v->vm->code_lock);
+    if (!became)
+        return;
+    x86_tlb_protect(&v->cpu, p->host);
+    if (atomic_load(&v->vm->vcpus) > 1) {
+        soft_invalidate_others(v->vm, v, p->host, 0);
+        soft_sync(v->vm, v, SOFT_INBOX_BIT);
+    }
+}
+
+static struct soft_block *build(struct soft_vcpu *v, const uint8_t *host, unsigned key)
+{
+    const unsigned avail = MIN(0x1000u - ((uintptr_t)host & 0xfff), (unsigned)MAX_BYTES);
+    struct soft_cache *c = &v->cache;
+    const size_t room = sizeof(struct soft_block) + SOFT_BLOCK_MAX * sizeof(struct x86_insn) +
+                        sizeof(struct soft_codepage) + 64;
+    uint8_t copy[MAX_BYTES];
+    struct soft_codepage *p;
+    struct soft_block *b, **bucket;
+
+    if (c->size - c->used < room)
+        soft_cache_flush(v);
+    pthread_mutex_lock(&v->vm->code_lock);
+    p = page_make(v, page_of(host));
+    pthread_mutex_unlock(&v->vm->code_lock);
+    if (!p)
+        return NULL;
+    c->built++;
+    if (p->hits > HOT_HITS && c->built - p->last_hit < HOT_SPAN) {
+        v->stat.hot_steps++;
+        return NULL;
+    }
+    b = (struct soft_block *)(void *)(c->arena + c->used);
+    b->host = host;
+    b->key = (uint16_t)key;
+    do {
+        memcpy(copy, host, avail);
+        decode(b, copy, avail, v->cpu.code);
+        if (!b->count)
+            return NULL; /* crosses the page, or is too long */
+        mark(v, p, b);
+    } while (memcmp(copy, host, b->bytes));
+
+    arena_take(c, sizeof(*b) + b->count * sizeof(b->insn[0]));
+    bucket = &c->hash[block_hash(host, key)];
+    b->hash_next = *bucket;
+    *bucket = b;
+    pthread_mutex_lock(&v->vm->code_lock);
+    b->page_next = p->blocks;
+    p->blocks = b;
+    pthread_mutex_unlock(&v->vm->code_lock);
+    v->stat.blocks_built++;
+    return b;
+}
+
+struct soft_block *soft_block_get(struct soft_vcpu *v)
+{
+    struct x86_cpu *cpu = &v->cpu;
+    const uint8_t *host;
+    struct soft_block *b;
+    uint64_t lin = cpu->rip;
+    unsigned key = cpu->code;
+
+    if (key != 8)
+        lin = (cpu->seg[X86_CS].base + cpu->rip) & 0xffffffff;
+    const struct x86_tlb_entry *e = &cpu->tlb[cpu->cpl == 3][(lin >> 12) % X86_TLB_SIZE];
+    if (likely(e->x == (lin & ~0xfffull)))
+        host = (const uint8_t *)(uintptr_t)(lin + e->addend);
+    else if (!(host = x86_code_host(cpu)))
+        return NULL;
+    for (b = v->cache.hash[block_hash(host, key)]; b; b = b->hash_next)
+        if (likely(b->host == host && b->key == key))
+            break;
+    if (unlikely(!b)) {
+        b = build(v, host, key);
+        if (!b)
+            return NULL;
+    }
+    if (unlikely(key != 8)) { /* the limit is no part of the key */
+        cpu->rip &= 0xffffffff;
+        if (cpu->rip + b->bytes - 1u > cpu->seg[X86_CS].limit)
+            return NULL;
+    }
+    return b;
+}
