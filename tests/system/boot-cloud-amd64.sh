@@ -1,0 +1,4 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+. tests/system/boot.inc
+boot cloud-amd64 test-amd64.img
