@@ -24,3 +24,24 @@ install: $(B)/trapeze
 	install -D -m 755 $(B)/trapeze $(DESTDIR)$(PREFIX)/bin/trapeze
 	install -D -m 644 docs/trapeze.1 $(DESTDIR)$(PREFIX)/share/man/man1/trapeze.1
 	install -D -m 644 tools/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/trapeze
+
+# ---- checks ----
+check:
+	$(Q)tools/install-deps $(DEPS_CHECK)
+	$(Q)$(MAKE) --no-print-directory check-run
+check-slow:
+	$(Q)tools/install-deps $(DEPS_CHECK)
+	$(Q)$(MAKE) --no-print-directory check-slow-run
+check-deps:
+	$(Q)tools/install-deps $(DEPS_CHECK)
+.PHONY: check-deps check-slow check-run check-slow-run tests
+tests: all unit fuzz guests assets insn-tools
+check-run: tests
+	$(Q)tests/run $(B) unit insn guest system fuzz
+check-slow-run: tests
+	$(Q)tests/run $(B) slow
+
+lint:
+	$(Q)tools/check-layers
+	$(Q)git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
+	$(Q)for f in $$(git ls-files '*.[chS]' 'tests/*.sh' 'tools/*'); do head -n 3 $$f | grep -q 'SPDX-License-Identifier: BSD-2-Clause' || { echo "$$f: no SPDX line"; exit 1; }; done
