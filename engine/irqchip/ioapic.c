@@ -147,8 +147,10 @@ int ioapic_set(struct irqchip *c, const struct kvm_ioapic_state *k)
         return -EINVAL;
     c->ioapic.select = k->ioregsel;
     c->ioapic.id = k->id << 24 & ID_MASK;
-    for (unsigned i = 0; i < IRQCHIP_PINS; i++)
-        c->ioapic.entry[i] = k->redirtbl[i].bits & entry_bits & ~(uint64_t)IOAPIC_STATUS;
+    for (unsigned i = 0; i < IRQCHIP_PINS; i++) {
+        uint64_t e = k->redirtbl[i].bits & entry_bits & ~(uint64_t)IOAPIC_STATUS;
+        c->ioapic.entry[i] = is_level(e) ? e : e & ~(uint64_t)IOAPIC_REMOTE_IRR;
+    }
     c->ioapic.line |= k->irr & (uint32_t)BITS(IRQCHIP_PINS - 1, 0);
     for (unsigned i = 0; i < IRQCHIP_PINS; i++)
         if (k->irr & BIT(i))
