@@ -113,7 +113,7 @@ static uint32_t *reg_of(struct x86_cpuid_entry *e, unsigned reg)
 static void host_cpuid(uint32_t leaf, uint32_t subleaf, struct x86_cpuid_entry *e)
 {
     *e = (struct x86_cpuid_entry){ .leaf = leaf, .subleaf = subleaf };
-    if (__get_cpuid_max(leaf & 0x80000000, NULL) >= leaf)
+    if ((uint32_t)__get_cpuid_max(leaf & 0x80000000, NULL) >= leaf)
         __cpuid_count(leaf, subleaf, e->eax, e->ebx, e->ecx, e->edx);
 }
 
