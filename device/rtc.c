@@ -361,24 +361,28 @@ static void rtc_reset(struct device *dev)
     update(r, now);
 }
 
+/* Seconds are saved with a bias, and within +-35000 years: sums of them cannot overflow. */
+#define SECONDS_BIAS BIT(40)
+
 static int rtc_state(struct device *dev, struct state *st)
 {
     struct rtc *r = container_of(dev, struct rtc, dev);
-    uint64_t now = now_ns(r), phase = (now - r->s.base_ns) % NS;
-    struct {
-        uint64_t offset, phase, frozen;
-    } saved = { (uint64_t)r->s.offset, phase, (uint64_t)seconds_at(r, now) };
+    uint64_t now = now_ns(r);
     if (!st->loading)
         sync(r, now);
+    struct {
+        uint64_t offset, phase, seconds;
+    } saved = { (uint64_t)r->s.offset + SECONDS_BIAS, (now - r->s.base_ns) % NS,
+                (uint64_t)seconds_at(r, now) + SECONDS_BIAS };
     STATE_INT(st, &r->s, index, 0, 0xff);
     STATE_BYTES(st, &r->s, ram);
-    STATE_INT(st, &saved, offset, 0, UINT64_MAX);
+    STATE_INT(st, &saved, offset, 0, 2 * SECONDS_BIAS);
     STATE_INT(st, &saved, phase, 0, NS - 1);
-    STATE_INT(st, &saved, frozen, 0, UINT64_MAX);
+    STATE_INT(st, &saved, seconds, 0, 2 * SECONDS_BIAS);
     if (!st->error && st->loading) {
-        r->s.offset = (int64_t)saved.offset;
+        r->s.offset = (int64_t)(saved.offset - SECONDS_BIAS);
         r->s.base_ns = now - saved.phase;
-        r->s.base_seconds = (int64_t)saved.frozen;
+        r->s.base_seconds = (int64_t)(saved.seconds - SECONDS_BIAS);
         r->s.synced_ns = now;
         r->s.ram[REG_A] &= (uint8_t)~A_UIP;
         update(r, now);
