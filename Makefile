@@ -8,12 +8,11 @@ PREFIX     ?= /usr/local
 VERSION    := 0.1.0
 Q          := $(if $(V),,@)
 
-PKGS       := libslirp zydis
-PKG_CFLAGS := $(shell pkg-config --cflags libslirp 2>/dev/null)
-PKG_LIBS   := $(shell pkg-config --libs libslirp 2>/dev/null) -lZydis
+# Not by pkg-config: Debian's slirp.pc asks for glib's, which its package does not pull in.
+PKG_LIBS   := -lslirp -lZydis
 
 WARN       := -Wall -Wextra -Werror -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes
-CPPFLAGS   += -I. -D_GNU_SOURCE -DTRAPEZE_VERSION='"$(VERSION)"' $(PKG_CFLAGS)
+CPPFLAGS   += -I. -D_GNU_SOURCE -DTRAPEZE_VERSION='"$(VERSION)"'
 CFLAGS     ?= -O2 -g
 ALL_CFLAGS  = -std=gnu17 $(WARN) -fno-strict-aliasing -pthread $(CFLAGS)
 LDLIBS     += $(PKG_LIBS) -pthread
