@@ -47,7 +47,8 @@ static const struct {
     [L_ES] = { X86_OPERAND_SEG, SRC_0, 0, 0 },     [L_CS] = { X86_OPERAND_SEG, SRC_0, 1, 0 },
     [L_SS] = { X86_OPERAND_SEG, SRC_0, 2, 0 },     [L_DS] = { X86_OPERAND_SEG, SRC_0, 3, 0 },
     [L_FS] = { X86_OPERAND_SEG, SRC_0, 4, 0 },     [L_GS] = { X86_OPERAND_SEG, SRC_0, 5, 0 },
-    [L_ST0] = { X86_OPERAND_ST, SRC_0, 0, 0 },     [L_XMM0] = { X86_OPERAND_VEC, SRC_0, 0, 0 },
+    [L_ST0] = { X86_OPERAND_ST, SRC_0, 0, 0 },
+
     [L_ONE] = { X86_OPERAND_IMM, SRC_0, 0, 0 },    [L_O] = { X86_OPERAND_MEM, SRC_0, 0, 0 },
     [L_IB] = { X86_OPERAND_IMM, SRC_0, 0, 0 },     [L_IBS] = { X86_OPERAND_IMM, SRC_0, 0, 0 },
     [L_IZ] = { X86_OPERAND_IMM, SRC_0, 0, 0 },     [L_IV] = { X86_OPERAND_IMM, SRC_0, 0, 0 },
@@ -82,7 +83,7 @@ static const uint8_t osz_table[8][3][2][2] = {
     [1] = { OSZ_16(0, 1), OSZ_16(1, 0), { { 2, 0 }, { 2, 2 } } }, /* A_D64 */
     [2] = { OSZ_16(0, 1), OSZ_16(1, 0), { { 2, 2 }, { 2, 2 } } }, /* A_F64 */
     [3] = { OSZ_16(1, 1), OSZ_16(1, 1), { { 2, 2 }, { 2, 2 } } }, /* A_M32 */
-    [4] = { OSZ_16(0, 0), OSZ_16(1, 1), { { 1, 1 }, { 2, 2 } } }, /* A_NO16 */
+    [4] = { OSZ_16(1, 1), OSZ_16(1, 1), { { 2, 2 }, { 2, 2 } } }, /* A_CR */
 };
 /* VEX and EVEX: 66 is no operand size, and neither does 16-bit code halve it. */
 static const uint8_t vex_osz[3][2] = { { 1, 1 }, { 1, 1 }, { 1, 2 } };
@@ -217,10 +218,8 @@ static const struct x86_node *take_vex(struct decoder *d, struct x86_insn *insn,
     d->pp = b & 3;
     d->vl_field = insn->ll = b >> 2 & 1;
     insn->vvvv = ~(b >> 3) & 15;
-    if (d->mode != 2) { /* vvvv's high bit and B are ignored; X and R are 0 or it were LES */
-        insn->vvvv &= 7;
+    if (d->mode != 2) /* ignored; X and R are 0, or it were LES or LDS */
         d->ext_b = false;
-    }
     insn->map = (uint8_t)map;
     if (map < 1 || map > 3)
         return NULL;
@@ -247,9 +246,9 @@ static const struct x86_node *take_evex(struct decoder *d, struct x86_insn *insn
     insn->mask = e[2] & 7;
     insn->evex = (uint8_t)((e[2] >> 4 & 1) | (e[2] >> 6 & 2) | d->ext_r2 << 2 | d->ext_x << 3);
     if (d->mode != 2) {
-        insn->vvvv &= 7;
-        d->ext_b = false;
-        d->ext_r2 = false;
+        d->ext_b = d->ext_r2 = false;
+        if (insn->vvvv & 16)
+            return NULL;
     }
     if ((e[0] & 8) || !(e[1] & 4) || insn->map < 1 || insn->map == 4 || insn->map > 6)
         return NULL;
@@ -334,7 +333,7 @@ static const struct x86_node *decode_leaf(struct decoder *d, struct x86_insn *in
         case SPLIT_MOD: i = insn->modrm >= 0xc0, insn->has_modrm = 1; break;
         case SPLIT_M64: i = d->mode == 2; break;
         case SPLIT_W: i = d->w; break;
-        default: i = d->ext_b ? 2 : insn->rep == 0xf3; break;
+        default: i = insn->rep == 0xf3 ? 1 : d->ext_b ? 2 : 0; break;
         }
         node = node->sub + i;
     }
@@ -363,18 +362,24 @@ static const uint8_t element_size[8][2] = { { 0, 0 }, { 2, 2 }, { 4, 4 },
                                             { 8, 8 }, { 4, 8 }, { 1, 2 } };
 
 /* What VEX and EVEX encodings demand of a form; false: undefined. */
-static bool check_vex(struct decoder *d, struct x86_insn *insn, uint32_t attr, bool mem)
+static bool check_vex(struct decoder *d, struct x86_insn *insn, const struct x86_node *leaf,
+                      bool mem)
 {
+    uint32_t attr = leaf->attr;
     unsigned vl = d->vl_field;
 
     if (!(attr & A_VVVV) && insn->vvvv && !(attr & A_VSIB))
         return false;
+    if (d->mode != 2) /* the high bit is ignored where the register is used */
+        insn->vvvv &= 7;
     if (((attr & A_W0) && d->w) || ((attr & A_W1) && !d->w))
         return false;
     if (insn->enc == X86_ENC_EVEX) {
         bool b = insn->evex & 1;
         if ((insn->mask && !(attr & A_MASK)) ||
             ((insn->evex & 2) && (!(attr & A_ZERO) || !insn->mask)))
+            return false;
+        if ((insn->evex & 2) && mem && LOC(leaf->o[0]) <= L_MV) /* memory is merged only */
             return false;
         if ((attr & A_GATHER) && !insn->mask)
             return false;
@@ -398,22 +403,34 @@ static bool check_vex(struct decoder *d, struct x86_insn *insn, uint32_t attr, b
     return true;
 }
 
-static bool check_special(const struct decoder *d, const struct x86_insn *insn, uint32_t attr)
+/* Registers that do not exist, and registers that must differ. */
+static bool check_registers(const struct decoder *d, const struct x86_insn *insn,
+                            const struct x86_node *leaf, bool mem)
 {
-    (void)d;
+    unsigned reg = (insn->modrm >> 3 & 7) | (unsigned)d->ext_r << 3 | (unsigned)d->ext_r2 << 4;
+    unsigned rm = (insn->modrm & 7) | (unsigned)d->ext_b << 3 | (unsigned)d->ext_x << 4;
+
     switch (insn->op) {
-    case X86_OP_MOV_FROM_SEG: return (insn->modrm >> 3 & 7) < 6;
-    case X86_OP_MOV_TO_SEG: return (insn->modrm >> 3 & 7) < 6 && (insn->modrm >> 3 & 7) != X86_CS;
+    case X86_OP_MOV_FROM_SEG: return (reg & 7) < X86_SREG_COUNT;
+    case X86_OP_MOV_TO_SEG: return (reg & 7) < X86_SREG_COUNT && (reg & 7) != X86_CS;
     case X86_OP_MOV_FROM_CR:
-    case X86_OP_MOV_TO_CR: {
-        unsigned cr = (insn->modrm >> 3 & 7) | (insn->rex & 4) << 1;
-        return cr == 0 || (cr >= 2 && cr <= 4) || cr == 8;
-    }
+    case X86_OP_MOV_TO_CR: return reg == 0 || (reg >= 2 && reg <= 4) || reg == 8;
     case X86_OP_MOV_FROM_DR:
-    case X86_OP_MOV_TO_DR: return !(insn->rex & 4);
-    default: break;
+    case X86_OP_MOV_TO_DR: return reg < 8;
+    case X86_OP_GATHER:
+        return reg != insn->index &&
+               (insn->enc == X86_ENC_EVEX || (reg != insn->vvvv && insn->index != insn->vvvv));
+    case X86_OP_AVX512:
+        for (unsigned i = 0; i < 4 && leaf->o[i]; i++)
+            if ((LOC(leaf->o[i]) == L_K && reg > 7) || (LOC(leaf->o[i]) == L_KH && insn->vvvv > 7))
+                return false;
+        /* Complex multiplication: the destination is none of the sources. */
+        if (insn->map == X86_MAP_6 &&
+            ((insn->opcode & 0xfe) == 0x56 || (insn->opcode & 0xfe) == 0xd6))
+            return reg != insn->vvvv && (mem || reg != rm);
+        return true;
+    default: return true;
     }
-    return !(attr & A_GATHER) || true;
 }
 
 static void fill_operands(const struct decoder *d, struct x86_insn *insn,
@@ -430,7 +447,7 @@ static void fill_operands(const struct decoder *d, struct x86_insn *insn,
         [SRC_RM3] = (uint8_t)rm3,
         [SRC_VVVV] = insn->vvvv,
         [SRC_OP] = (uint8_t)((insn->opcode & 7) | d->ext_b << 3),
-        [SRC_IS4] = (uint8_t)(insn->imm >> 4 & 15),
+        [SRC_IS4] = (uint8_t)(insn->imm >> 4 & (d->mode == 2 ? 15 : 7)),
     };
     unsigned i;
 
@@ -447,7 +464,9 @@ static void fill_operands(const struct decoder *d, struct x86_insn *insn,
             insn->mem = (uint8_t)(i + 1);
             r = 0;
         } else if (kind == X86_OPERAND_VEC) {
-            size = MAX(size, 16);
+            size = MAX(size, 16u);
+        } else if (kind == X86_OPERAND_MM || kind == X86_OPERAND_MASK) {
+            size = 8;
         } else if (kind == X86_OPERAND_GPR && size == 1 && r >= 4 && r < 8 && !insn->rex &&
                    loc_table[loc].src) {
             kind = X86_OPERAND_GPR8H;
@@ -476,76 +495,87 @@ static void finish_evex(const struct decoder *d, struct x86_insn *insn, uint32_t
     /* Merging keeps elements of the destination: of a register it is read, of memory not touched.
      */
     if (insn->mask && !(insn->evex & 2) && (insn->operand[0].access & X86_ACC_W) &&
-        insn->operand[0].kind != X86_OPERAND_MASK)
+        insn->operand[0].kind != X86_OPERAND_MASK &&
+        !(insn->map == X86_MAP_0F38 && insn->opcode >= 0x64 && insn->opcode <= 0x66)) /* blends */
         insn->operand[0].access = X86_ACC_W | X86_ACC_COND | (insn->mem == 1 ? 0 : X86_ACC_R);
+}
+
+/* Everything behind the opcode that has bytes: ModRM, SIB, displacement, immediates. *context: row
+ * of x86_size_table without the memory and vector length bits. False: undefined. */
+static bool decode_tail(struct decoder *d, struct x86_insn *insn, const struct x86_node *leaf,
+                        bool *mem, unsigned *context)
+{
+    uint32_t attr = leaf->attr;
+    unsigned osz;
+
+    *mem = false;
+    if (attr & A_MODRM)
+        insn->has_modrm = 1;
+    if (insn->has_modrm) {
+        insn->modrm_off = (uint8_t)d->p++;
+        *mem = insn->modrm < 0xc0 && A_OSZ(attr) != A_OSZ(A_CR);
+        if (leaf->op == X86_OP_INVALID || (attr & (*mem ? A_REG : A_MEM)))
+            return false;
+    } else {
+        insn->modrm = 0;
+        if (leaf->op == X86_OP_INVALID)
+            return false;
+    }
+    if (*mem) {
+        if (unlikely(insn->asz == 2))
+            decode_mem16(d, insn);
+        else
+            decode_mem(d, insn);
+    }
+    if (insn->enc == X86_ENC_LEGACY)
+        osz = osz_table[A_OSZ(attr)][d->mode][d->w][d->opsize];
+    else
+        osz = vex_osz[d->mode][d->w];
+    insn->osz = (uint8_t)(2 << osz);
+    if (attr & IMM_MASK)
+        decode_imm(d, insn, attr & IMM_MASK, osz);
+    *context = osz | (unsigned)d->w << 2;
+    return true;
 }
 
 int x86_decode(struct x86_insn *insn, const uint8_t *code, unsigned avail, unsigned mode)
 {
-    struct decoder d = { .mode = mode >> 2, .p = 0 };
-    const struct x86_node *node;
-    unsigned osz, context;
+    struct decoder d = { .mode = mode >> 2 };
+    const struct x86_node *leaf;
+    unsigned context;
     uint32_t attr;
     bool mem;
 
     __builtin_memset(insn, 0, sizeof(*insn));
-    __builtin_memcpy(d.buf, code, MIN(avail, 15));
-    insn->mode = (uint8_t)mode;
-    insn->asz = (uint8_t)mode;
+    __builtin_memcpy(d.buf, code, MIN(avail, 15u));
+    insn->mode = insn->asz = (uint8_t)mode;
     insn->base = insn->index = X86_REG_NONE;
     insn->stack = mode == 8 ? 8 : 0;
 
-    node = decode_opcode(&d, insn);
-    if (unlikely(!node))
+    leaf = decode_opcode(&d, insn);
+    if (unlikely(!leaf))
         return finish_invalid(&d, insn, avail);
     insn->modrm = d.buf[d.p];
-    node = decode_leaf(&d, insn, node);
-    attr = node->attr;
-    insn->op = node->op;
-    if (attr & A_MODRM)
-        insn->has_modrm = 1;
-    mem = false;
-    if (insn->has_modrm) {
-        d.p++;
-        insn->modrm_off = (uint8_t)(d.p - 1);
-        mem = insn->modrm < 0xc0;
-    } else {
-        insn->modrm = 0;
-    }
-    if (unlikely(insn->op == X86_OP_INVALID))
+    leaf = decode_leaf(&d, insn, leaf);
+    attr = leaf->attr;
+    if (unlikely(!decode_tail(&d, insn, leaf, &mem, &context)))
         return finish_invalid(&d, insn, avail);
-    if (attr & A_M32) /* MOV CR, DR: mod is ignored */
-        mem = mem && insn->op != X86_OP_MOV_FROM_CR && insn->op != X86_OP_MOV_TO_CR &&
-              insn->op != X86_OP_MOV_FROM_DR && insn->op != X86_OP_MOV_TO_DR;
-    if (unlikely((attr & (mem ? A_REG : A_MEM)) != 0 && insn->has_modrm &&
-                 insn->op != X86_OP_MOV_FROM_CR))
-        return finish_invalid(&d, insn, avail);
-    if (mem) {
-        if (unlikely(insn->asz == 2))
-            decode_mem16(&d, insn);
-        else
-            decode_mem(&d, insn);
-    }
-
-    if (insn->enc == X86_ENC_LEGACY)
-        osz = osz_table[A_OSZ(attr)][d.mode][d.w][d.opsize];
-    else
-        osz = vex_osz[d.mode][d.w];
-    insn->osz = (uint8_t)(2 << osz);
-    if (attr & IMM_MASK)
-        decode_imm(&d, insn, attr & IMM_MASK, osz);
-
     if (unlikely(d.p > avail && avail < 15))
         return X86_DECODE_SHORT;
     if (unlikely(d.p > 15))
         return X86_DECODE_TOO_LONG;
-    if (unlikely((attr & (mode == 8 ? A_I64 : A_O64)) != 0))
-        return finish_invalid(&d, insn, avail);
+    insn->op = leaf->op;
     insn->len = (uint8_t)d.p;
     insn->pp = (uint8_t)d.pp;
+    insn->cc = insn->opcode & 15;
+    insn->flags = (attr & A_ENDS ? X86_INSN_ENDS_BLOCK : 0) |
+                  (attr & A_PRIV ? X86_INSN_PRIVILEGED : 0) | (attr & A_VSIB ? X86_INSN_VSIB : 0);
+
+    if (unlikely((attr & (mode == 8 ? A_I64 : A_O64)) != 0))
+        return finish_invalid(&d, insn, avail);
     if (unlikely(insn->enc != X86_ENC_LEGACY)) {
         insn->rex = (uint8_t)(0x40 | d.w << 3 | d.ext_r << 2 | d.ext_x << 1 | d.ext_b);
-        if (!check_vex(&d, insn, attr, mem))
+        if (!check_vex(&d, insn, leaf, mem))
             return finish_invalid(&d, insn, avail);
         if (insn->enc == X86_ENC_EVEX && !mem)
             d.ext_x2 = d.ext_x;
@@ -553,26 +583,25 @@ int x86_decode(struct x86_insn *insn, const uint8_t *code, unsigned avail, unsig
     if (unlikely(attr & A_VSIB)) {
         if (!insn->has_sib)
             return finish_invalid(&d, insn, avail);
-        insn->index = (uint8_t)((insn->sib >> 3 & 7) | d.ext_x << 3 | (insn->vvvv & 16));
-        insn->flags = X86_INSN_VSIB;
+        insn->index = (uint8_t)((insn->sib >> 3 & 7) | d.ext_x << 3 |
+                                (insn->enc == X86_ENC_EVEX ? insn->vvvv & 16 : 0));
     }
-    context = osz | (unsigned)d.w << 2 | (unsigned)d.vl_field << 3 | (unsigned)mem << 5;
-    fill_operands(&d, insn, node, context, mem);
+    if (unlikely(!check_registers(&d, insn, leaf, mem)))
+        return finish_invalid(&d, insn, avail);
+
+    fill_operands(&d, insn, leaf, context | (unsigned)d.vl_field << 3 | (unsigned)mem << 5, mem);
+    if (!mem && !insn->mem)
+        insn->seg = X86_DS;
     if (d.seg_prefix)
         insn->seg = d.seg_prefix - 1;
-    else if (!insn->mem && !mem)
-        insn->seg = X86_DS;
     if (insn->enc == X86_ENC_EVEX)
         finish_evex(&d, insn, attr);
+    if (unlikely(insn->op == X86_OP_MOVDIR64B)) /* the destination's address is in a register */
+        insn->operand[0].size = insn->asz;
     if (unlikely(d.lock)) {
         if (!(attr & A_LOCK) || insn->mem != 1)
             return finish_invalid(&d, insn, avail);
         insn->lock = 1;
     }
-    insn->cc = insn->opcode & 15;
-    insn->flags |=
-        (attr & A_ENDS ? X86_INSN_ENDS_BLOCK : 0) | (attr & A_PRIV ? X86_INSN_PRIVILEGED : 0);
-    if (unlikely(!check_special(&d, insn, attr)))
-        return finish_invalid(&d, insn, avail);
     return X86_DECODE_OK;
 }

@@ -61,7 +61,7 @@ enum {
 #define A_D64         (1u << 8) /* 64-bit mode: operand size 64 unless 66 */
 #define A_F64         (2u << 8) /* 64-bit mode: operand size always 64 */
 #define A_M32         (3u << 8) /* operand size 64 in 64-bit mode, else 32 */
-#define A_NO16        (4u << 8) /* 66 is no operand size prefix */
+#define A_CR          (4u << 8) /* like A_M32; ModRM.mod is ignored: always registers */
 #define A_LOCK        (1u << 11)
 #define A_ENDS        (1u << 12)
 #define A_PRIV        (1u << 13)
@@ -130,7 +130,6 @@ enum {
     L_FS,
     L_GS,
     L_ST0,
-    L_XMM0,
     L_ONE, /* the number 1 */
     L_O,   /* memory at an immediate offset */
     L_IB,
@@ -164,6 +163,7 @@ enum {
     Z_a,  /* two of operand size */
     Z_s,  /* descriptor table register */
     Z_rw, /* register: operand size; memory: 2 */
+    Z_zw, /* register: operand size, at most 4; memory: 2 */
     Z_db, /* register: 4; memory: 1 */
     Z_dw, /* register: 4; memory: 2 */
     Z_x,  /* vector length */
@@ -174,8 +174,6 @@ enum {
     Z_dup, /* vector length, but 8 for memory of 16 */
     Z_env, /* 14, 28 */
     Z_sav, /* 94, 108 */
-    Z_bw,  /* 1 or 2 by W */
-    Z_gi,  /* vector index of a gather: by W, half or all of the vector length */
     Z_COUNT
 };
 

@@ -54,7 +54,7 @@ const struct x86_node x86_map_0f[256] = {
     [0x00] = REG8(I(SLDT, W Erw), I(STR, W Erw), A(LLDT, A_PRIV, Ew), A(LTR, A_PRIV, Ew), I(VERR, Ew), I(VERW, Ew), U_, U_),
     [0x01] = { .split = SPLIT_MOD, .sub = (const struct x86_node[2]) {
         { .split = SPLIT_REG, .sub = group7_mem }, { .split = SPLIT_REG, .sub = group7_reg } } },
-    [0x02] = I(LAR, CW Gv, Erw), [0x03] = I(LSL, CW Gv, Erw),
+    [0x02] = I(LAR, CW Gv, Erw), [0x03] = I(LSL, CW Gv, Ezw),
     [0x05] = A(SYSCALL, A_ENDS), [0x06] = A(CLTS, A_ENDS | A_PRIV), [0x07] = A(SYSRET, A_ENDS | A_PRIV),
     [0x08] = A(INVD, A_PRIV), [0x09] = A(WBINVD, A_PRIV), [0x0b] = A(UD, A_ENDS),
     [0x0d] = MOD(I(PREFETCH, NA Mn), HINT),
@@ -71,8 +71,8 @@ const struct x86_node x86_map_0f[256] = {
     [0x1e] = PP(HINT, HINT, MOD(HINT, REG8(HINT, HINT, HINT, HINT, HINT, HINT, HINT,
         RM8(HINT, HINT, I(ENDBR), I(ENDBR), HINT, HINT, HINT, HINT))), HINT),
     [0x1f] = HINT,
-    [0x20] = A(MOV_FROM_CR, A_M32 | A_PRIV, W Rv, Cv), [0x21] = A(MOV_FROM_DR, A_M32 | A_PRIV, W Rv, Dv),
-    [0x22] = A(MOV_TO_CR, A_M32 | A_PRIV | A_ENDS, W Cv, Rv), [0x23] = A(MOV_TO_DR, A_M32 | A_PRIV | A_ENDS, W Dv, Rv),
+    [0x20] = A(MOV_FROM_CR, A_CR | A_PRIV, W Rv, Cv), [0x21] = A(MOV_FROM_DR, A_CR | A_PRIV, W Rv, Dv),
+    [0x22] = A(MOV_TO_CR, A_CR | A_PRIV | A_ENDS, W Cv, Rv), [0x23] = A(MOV_TO_DR, A_CR | A_PRIV | A_ENDS, W Dv, Rv),
     [0x28] = PP(I(SSE, W Vx, Wx), I(SSE, W Vx, Wx), U_, U_), [0x29] = PP(I(SSE, W Wx, Vx), I(SSE, W Wx, Vx), U_, U_),
     [0x2a] = PP(I(MMX, W Vx, Qq), I(MMX, W Vx, Qq), I(SSE, RW Vx, Ey), I(SSE, RW Vx, Ey)),
     [0x2b] = PP(I(SSE, W Mx, Vx), I(SSE, W Mx, Vx), U_, U_),
@@ -84,12 +84,12 @@ const struct x86_node x86_map_0f[256] = {
 
     SIXTEEN(0x40, I(CMOVCC, CW Gv, Ev)),
 
-    [0x50] = PP(I(SSE, W Gd, Ux), I(SSE, W Gd, Ux), U_, U_),
-    [0x51] = PP(I(SSE, W Vx, Wx), I(SSE, W Vx, Wx), I(SSE, RW Vx, Wd), I(SSE, RW Vx, Wq)),
-    [0x52] = PP(I(SSE, W Vx, Wx), U_, I(SSE, RW Vx, Wd), U_), [0x53] = PP(I(SSE, W Vx, Wx), U_, I(SSE, RW Vx, Wd), U_),
+    [0x50] = PP(I(SSE, W Gy, Ux), I(SSE, W Gy, Ux), U_, U_),
+    [0x51] = PP(I(SSE, W Vx, Wx), I(SSE, W Vx, Wx), I(SSE, W Vx, Wd), I(SSE, W Vx, Wq)),
+    [0x52] = PP(I(SSE, W Vx, Wx), U_, I(SSE, W Vx, Wd), U_), [0x53] = PP(I(SSE, W Vx, Wx), U_, I(SSE, W Vx, Wd), U_),
     [0x54] = PS_PD, [0x55] = PS_PD, [0x56] = PS_PD, [0x57] = PS_PD,
     [0x58] = PS_PD_SS_SD, [0x59] = PS_PD_SS_SD,
-    [0x5a] = PP(I(SSE, W Vx, Wq), I(SSE, W Vx, Wx), I(SSE, RW Vx, Wd), I(SSE, RW Vx, Wq)),
+    [0x5a] = PP(I(SSE, W Vx, Wq), I(SSE, W Vx, Wx), I(SSE, W Vx, Wd), I(SSE, W Vx, Wq)),
     [0x5b] = PP(I(SSE, W Vx, Wx), I(SSE, W Vx, Wx), I(SSE, W Vx, Wx), U_),
     [0x5c] = PS_PD_SS_SD, [0x5d] = PS_PD_SS_SD, [0x5e] = PS_PD_SS_SD, [0x5f] = PS_PD_SS_SD,
 
@@ -114,9 +114,9 @@ const struct x86_node x86_map_0f[256] = {
     SIXTEEN(0x90, I(SETCC, W Eb)),
 
     [0xa0] = A(PUSH_SEG, A_D64, FS), [0xa1] = A(POP_SEG, A_D64 | A_ENDS, W FS), [0xa2] = I(CPUID), [0xa3] = I(BT, Ev, Gv),
-    [0xa4] = I(SHLD, RW Ev, Gv, Ib), [0xa5] = I(SHLD, RCW Ev, Gv, CL),
+    [0xa4] = I(SHLD, RCW Ev, Gv, Ib), [0xa5] = I(SHLD, RCW Ev, Gv, CL),
     [0xa8] = A(PUSH_SEG, A_D64, GS), [0xa9] = A(POP_SEG, A_D64 | A_ENDS, W GS), [0xaa] = A(RSM, A_ENDS),
-    [0xab] = A(BTS, A_LOCK, RW Ev, Gv), [0xac] = I(SHRD, RW Ev, Gv, Ib), [0xad] = I(SHRD, RCW Ev, Gv, CL),
+    [0xab] = A(BTS, A_LOCK, RW Ev, Gv), [0xac] = I(SHRD, RCW Ev, Gv, Ib), [0xad] = I(SHRD, RCW Ev, Gv, CL),
     [0xae] = { .split = SPLIT_MOD, .sub = (const struct x86_node[2]) {
         { .split = SPLIT_REG, .sub = group15_mem }, { .split = SPLIT_REG, .sub = group15_reg } } },
     [0xaf] = I(IMUL2, RW Gv, Ev),

@@ -13,7 +13,7 @@
 const struct x86_node x86_map_0f38[256] = {
     [0x00] = MMX_SSE, [0x01] = MMX_SSE, [0x02] = MMX_SSE, [0x03] = MMX_SSE, [0x04] = MMX_SSE, [0x05] = MMX_SSE,
     [0x06] = MMX_SSE, [0x07] = MMX_SSE, [0x08] = MMX_SSE, [0x09] = MMX_SSE, [0x0a] = MMX_SSE, [0x0b] = MMX_SSE,
-    [0x10] = P66(I(SSE, RW Vx, Wx, XMM0)), [0x14] = P66(I(SSE, RW Vx, Wx, XMM0)), [0x15] = P66(I(SSE, RW Vx, Wx, XMM0)),
+    [0x10] = P66(I(SSE, RW Vx, Wx)), [0x14] = P66(I(SSE, RW Vx, Wx)), [0x15] = P66(I(SSE, RW Vx, Wx)),
     [0x17] = P66(I(SSE, Vx, Wx)), [0x1c] = MMX_SSE_UNARY, [0x1d] = MMX_SSE_UNARY, [0x1e] = MMX_SSE_UNARY,
     [0x20] = SSE_UNARY(Wq), [0x21] = SSE_UNARY(Wd), [0x22] = SSE_UNARY(Ww), [0x23] = SSE_UNARY(Wq), [0x24] = SSE_UNARY(Wd),
     [0x25] = SSE_UNARY(Wq), [0x28] = SSE, [0x29] = SSE, [0x2a] = P66(I(SSE, W Vx, Mx)), [0x2b] = SSE,
@@ -22,7 +22,7 @@ const struct x86_node x86_map_0f38[256] = {
     [0x3e] = SSE, [0x3f] = SSE, [0x40] = SSE, [0x41] = SSE_UNARY(Wx),
     [0x80] = P66(A(VMX_SVM, A_ENDS | A_M32, Gv, Mo)), [0x81] = P66(A(VMX_SVM, A_ENDS | A_M32, Gv, Mo)),
     [0x82] = P66(A(INVPCID, A_M32 | A_PRIV | A_ENDS, Gv, Mo)),
-    [0xc8] = SHA, [0xc9] = SHA, [0xca] = SHA, [0xcb] = NP(I(SSE, RW Vx, Wx, XMM0)), [0xcc] = SHA, [0xcd] = SHA, [0xcf] = SSE,
+    [0xc8] = SHA, [0xc9] = SHA, [0xca] = SHA, [0xcb] = NP(I(SSE, RW Vx, Wx)), [0xcc] = SHA, [0xcd] = SHA, [0xcf] = SSE,
     /* Key Locker */
     [0xd8] = PF3(MOD(REG8(A(UNSUPPORTED, A_ENDS, RW Mn), A(UNSUPPORTED, A_ENDS, RW Mn), A(UNSUPPORTED, A_ENDS, RW Mn),
                           A(UNSUPPORTED, A_ENDS, RW Mn), U_, U_, U_, U_), U_)),
@@ -36,13 +36,14 @@ const struct x86_node x86_map_0f38[256] = {
     [0xf6] = PP(A(UNSUPPORTED, A_ENDS, W My, Gy), I(ADCX, RW Gy, Ey), I(ADOX, RW Gy, Ey), U_),
     [0xf8] = PP(U_, A(MOVDIR64B, 0, Gv, Mzz), A(UNSUPPORTED, A_ENDS, Gv, Mzz), A(UNSUPPORTED, A_ENDS, Gv, Mzz)),
     [0xf9] = NP(I(MOVDIRI, W My, Gy)),
+    [0xfa] = PF3(A(UNSUPPORTED, A_ENDS, W Gd, Rd)), [0xfb] = PF3(A(UNSUPPORTED, A_ENDS, W Gd, Rd)),
 };
 
 #define SSE_IMM(mem) P66(I(SSE, RW Vx, mem, Ib))
 #define SSE_IMM_UNARY(mem) P66(I(SSE, W Vx, mem, Ib))
 
 const struct x86_node x86_map_0f3a[256] = {
-    [0x08] = SSE_IMM_UNARY(Wx), [0x09] = SSE_IMM_UNARY(Wx), [0x0a] = SSE_IMM(Wd), [0x0b] = SSE_IMM(Wq),
+    [0x08] = SSE_IMM_UNARY(Wx), [0x09] = SSE_IMM_UNARY(Wx), [0x0a] = SSE_IMM_UNARY(Wd), [0x0b] = SSE_IMM_UNARY(Wq),
     [0x0c] = SSE_IMM(Wx), [0x0d] = SSE_IMM(Wx), [0x0e] = SSE_IMM(Wx),
     [0x0f] = PP(I(MMX, RW Pq, Qq, Ib), I(SSE, RW Vx, Wx, Ib), U_, U_),
     [0x14] = P66(I(SSE, W Edb, Vx, Ib)), [0x15] = P66(I(SSE, W Edw, Vx, Ib)), [0x16] = P66(I(SSE, W Ey, Vx, Ib)),

@@ -102,11 +102,12 @@ const struct x86_node x86_map_1byte[256] = {
 #define ARITH I(FPU, RW ST0, STi)
 #define ARITH_REV I(FPU, RW STi, ST0)
 #define COMPARE I(FPU, ST0, STi)
+#define COM I(FPU, STi)
 #define CMOV I(FPU, CW ST0, STi)
 #define FPU8 RM8(I(FPU), I(FPU), I(FPU), I(FPU), I(FPU), I(FPU), I(FPU), I(FPU))
 
 const struct x86_node x86_map_fpu[8][2] = {
-    { MEM8(Md), REG8(ARITH, ARITH, COMPARE, COMPARE, ARITH, ARITH, ARITH, ARITH) },
+    { MEM8(Md), REG8(ARITH, ARITH, COM, COM, ARITH, ARITH, ARITH, ARITH) },
     { REG8(I(FPU, Md), U_, I(FPU, W Md), I(FPU, W Md), I(FPU_ENV, Menv), I(FPU, Mw), I(FPU_ENV, W Menv),
            I(FPU_CTL, W Mw)),
       REG8(I(FPU, STi), I(FPU, RW STi), FNOP, I(FPU, W STi),
@@ -116,11 +117,11 @@ const struct x86_node x86_map_fpu[8][2] = {
     { REG8(I(FPU, Md), I(FPU, W Md), I(FPU, W Md), I(FPU, W Md), U_, I(FPU, Mt), U_, I(FPU, W Mt)),
       REG8(CMOV, CMOV, CMOV, CMOV, RM8(I(FPU_CTL), I(FPU_CTL), I(FPU_CTL), I(FPU_CTL), I(FPU_CTL), U_, U_, U_),
            COMPARE, COMPARE, U_) },
-    { MEM8(Mq), REG8(ARITH_REV, ARITH_REV, COMPARE, COMPARE, ARITH_REV, ARITH_REV, ARITH_REV, ARITH_REV) },
+    { MEM8(Mq), REG8(ARITH_REV, ARITH_REV, COM, COM, ARITH_REV, ARITH_REV, ARITH_REV, ARITH_REV) },
     { REG8(I(FPU, Mq), I(FPU, W Mq), I(FPU, W Mq), I(FPU, W Mq), I(FPU_ENV, Msav), U_, I(FPU_ENV, W Msav),
            I(FPU_CTL, W Mw)),
-      REG8(I(FPU, STi), I(FPU, RW STi), I(FPU, W STi), I(FPU, W STi), COMPARE, COMPARE, U_, U_) },
-    { MEM8(Mw), REG8(ARITH_REV, ARITH_REV, COMPARE, RM8(U_, I(FPU), U_, U_, U_, U_, U_, U_),
+      REG8(I(FPU, STi), I(FPU, RW STi), I(FPU, W STi), I(FPU, W STi), COM, COMPARE, U_, U_) },
+    { MEM8(Mw), REG8(ARITH_REV, ARITH_REV, COM, RM8(U_, I(FPU), U_, U_, U_, U_, U_, U_),
                         ARITH_REV, ARITH_REV, ARITH_REV, ARITH_REV) },
     { REG8(I(FPU, Mw), I(FPU, W Mw), I(FPU, W Mw), I(FPU, W Mw), I(FPU, Mt), I(FPU, Mq), I(FPU, W Mt), I(FPU, W Mq)),
       REG8(I(FPU, STi), I(FPU, RW STi), I(FPU, W STi), I(FPU, W STi),

@@ -9,7 +9,7 @@
 /* clang-format off */
 enum {
     Eb = S(E, b), Ew = S(E, w), Ev = S(E, v), Ey = S(E, y), Ed = S(E, d), Eq = S(E, q), Erw = S(E, rw),
-    Edz = S(E, z), Edb = S(E, db), Edw = S(E, dw),
+    Ezw = S(E, zw), Edz = S(E, z), Edb = S(E, db), Edw = S(E, dw),
     Rd = S(R, d), Rv = S(R, v), Ry = S(R, y), Rw = S(R, w),
     Gb = S(G, b), Gw = S(G, w), Gv = S(G, v), Gy = S(G, y), Gd = S(G, d), Gq = S(G, q), Gz = S(G, z),
     Mn = S(M, n), Mb = S(M, b), Mw = S(M, w), Md = S(M, d), Mq = S(M, q), Mt = S(M, t), Mo = S(M, o), Myy = S(M, yy),
@@ -27,8 +27,8 @@ enum {
     Vx = S(V, x), Vo = S(V, o), Vy = S(V, yy), Vz = S(V, zz), Vh = S(V, h), Vhh = S(V, hh), Vhhh = S(V, hhh),
     Hx = S(H, x), Ho = S(H, o), Hy = S(H, yy), Hz = S(H, zz), Hh = S(H, h),
     Wx = S(W, x), Wo = S(W, o), Wy = S(W, yy), Wh = S(W, h), Whh = S(W, hh), Whhh = S(W, hhh), Wz = S(W, zz),
-    Wb = S(W, b), Ww = S(W, w), Wd = S(W, d), Wq = S(W, q), We = S(W, e), Wdup = S(W, dup), Wbw = S(W, bw),
-    Ux = S(U, x), Uo = S(U, o), Uh = S(U, h), Lx = S(L, x), Lo = S(L, o), XMM0 = S(XMM0, o),
+    Wb = S(W, b), Ww = S(W, w), Wd = S(W, d), Wq = S(W, q), We = S(W, e), Wdup = S(W, dup),
+    Ux = S(U, x), Uo = S(U, o), Uh = S(U, h), Lx = S(L, x), Lo = S(L, o),
     Kq = S(K, q), KEb = S(KE, b), KEw = S(KE, w), KEd = S(KE, d), KEq = S(KE, q), KU = S(KU, q), KH = S(KH, q),
     By = S(B, y), MVd = S(MV, d), MVq = S(MV, q), MVe = S(MV, e), MVn = S(MV, n),
 };

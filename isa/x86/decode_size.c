@@ -47,6 +47,7 @@ const uint16_t x86_size_table[Z_COUNT][64] = {
     [Z_a] = OSZ(4, 8, 8),
     [Z_s] = OSZ(6, 6, 10),
     [Z_rw] = { X8(2, 4, 8, 0), X8(2), X8(2), X8(2), X8(2) },
+    [Z_zw] = { X8(2, 4, 4, 0), X8(2), X8(2), X8(2), X8(2) },
     [Z_db] = { X4(X8(4)), X4(X8(1)) },
     [Z_dw] = { X4(X8(4)), X4(X8(2)) },
     [Z_x] = VL(16, 32, 64),
@@ -57,5 +58,4 @@ const uint16_t x86_size_table[Z_COUNT][64] = {
     [Z_dup] = VL_MEM(16, 32, 64, 8, 32, 64),
     [Z_env] = OSZ(14, 28, 28),
     [Z_sav] = OSZ(94, 108, 108),
-    [Z_bw] = BY_W(1, 2),
 };
