@@ -29,6 +29,8 @@ struct engine_vcpu {
 struct engine_options {
     const char *device; /* kvm: path of the device, default /dev/kvm */
     const char *soft;   /* soft: "interp", "translate", "lockstep"; NULL: default */
+    char *why;          /* where a failing open puts one line on the cause; may be NULL */
+    size_t why_size;
 };
 
 struct engine_ops {
