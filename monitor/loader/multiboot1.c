@@ -53,7 +53,9 @@ int multiboot1_find(const struct loader *l)
     size_t end = MIN(l->head_len, (size_t)SEARCH);
     for (size_t i = 0; i + 12 <= end; i += 4) {
         const uint8_t *p = l->head + i;
-        if (le32(p) == MB1_HEADER_MAGIC && !(le32(p) + le32(p + 4) + le32(p + 8)) &&
+        /* The flat copy of an ELF kernel holds a header, too, that says nothing to us. */
+        bool usable = le32(p + 4) & ADDRESS_FIELDS || elf_is(l) || !raw_is(l);
+        if (le32(p) == MB1_HEADER_MAGIC && usable && !(le32(p) + le32(p + 4) + le32(p + 8)) &&
             (!(le32(p + 4) & ADDRESS_FIELDS) || i + 32 <= end))
             return (int)i;
     }

@@ -14,6 +14,7 @@
 #include "host/loop.h"
 #include "lib/log.h"
 #include "monitor/machine/acpi.h"
+#include "monitor/machine/pc_pci.h"
 #include "monitor/vm.h"
 
 enum port {
@@ -27,7 +28,6 @@ enum port {
     PORT_VGA = 0x3c0,
     PORT_COM1 = 0x3f8,
     PORT_PM = 0x600,
-    PORT_CF9 = 0xcf9,
 };
 enum irq { IRQ_KEYBOARD = 1, IRQ_COM1 = 4, IRQ_RTC = 8, IRQ_MOUSE = 12 };
 enum { MAX_DEVICES = 32, TABLES_SIZE = 0x10000 };
@@ -39,11 +39,11 @@ struct machine {
     struct i8042 i8042;
     struct acpi_pm pm;
     struct port92 port92;
-    struct port_cf9 cf9;
     struct debugcon debugcon;
     struct debug_exit debug_exit;
     struct post post;
     struct vgatext vga;
+    struct pc_pci *pci;
     struct device *device[MAX_DEVICES]; /* all, for reset */
     unsigned devices;
 };
@@ -73,6 +73,8 @@ static struct power_wire power(struct vm *vm)
 {
     return (struct power_wire){ .request = on_power, .ctx = vm };
 }
+
+static void on_reset(void *vm) { on_power(vm, POWER_RESET, 0); }
 
 static void on_quit(void *arg) { vm_end(arg, VM_QUIT, 0); }
 
@@ -112,6 +114,9 @@ static int write_tables(struct vm *vm)
     const struct acpi_config config = {
         .cpus = vm->config->cpus,
         .pm_base = PORT_PM,
+        .pci = true,
+        .pci_slots = PC_PCI_SLOTS,
+        .pci_gsi = pc_pci_gsi,
     };
     uint8_t *p = vm->mem.map(vm->mem.ctx, PC_BIOS_ROM, TABLES_SIZE, true);
     if (!p)
@@ -199,9 +204,8 @@ static void init_devices(struct vm *vm)
     m->pm.power = power(vm);
     acpi_pm_init(&m->pm);
 
-    m->port92.power = m->cf9.power = m->debug_exit.power = power(vm);
+    m->port92.power = m->debug_exit.power = power(vm);
     port92_init(&m->port92);
-    port_cf9_init(&m->cf9);
     debug_exit_init(&m->debug_exit);
 
     m->debugcon.out = m->vga.out = out;
@@ -226,15 +230,13 @@ static int place_devices(struct vm *vm)
         { &vm->pio, PORT_I8042_COMMAND, 1, &m->i8042.dev, I8042_REGION_COMMAND, "i8042" },
         { &vm->pio, PORT_PM, ACPI_PM_LEN, &m->pm.dev, 0, "acpi-pm" },
         { &vm->pio, PORT_92, 1, &m->port92.dev, 0, "port92" },
-        { &vm->pio, PORT_CF9, 1, &m->cf9.dev, 0, "cf9" },
         { &vm->pio, PORT_DEBUGCON, 1, &m->debugcon.dev, 0, "debugcon" },
         { &vm->pio, PORT_POST, 1, &m->post.dev, 0, "post" },
         { &vm->pio, PORT_VGA, VGATEXT_PORTS, &m->vga.dev, VGATEXT_REGION_PORTS, "vga" },
         { &vm->mmio, PC_VGA_TEXT, VGATEXT_MEMORY, &m->vga.dev, VGATEXT_REGION_MEMORY, "vgatext" },
     };
-    struct device *const all[] = { &m->com1.dev,     &m->rtc.dev,    &m->i8042.dev,
-                                   &m->pm.dev,       &m->port92.dev, &m->cf9.dev,
-                                   &m->debugcon.dev, &m->post.dev,   &m->vga.dev };
+    struct device *const all[] = { &m->com1.dev,   &m->rtc.dev,      &m->i8042.dev, &m->pm.dev,
+                                   &m->port92.dev, &m->debugcon.dev, &m->post.dev,  &m->vga.dev };
     int err = 0;
     for (unsigned i = 0; !err && i < ARRAY_LEN(at); i++)
         err = add(vm, at[i].bus, at[i].base, at[i].len, at[i].dev, at[i].region, at[i].name);
@@ -260,6 +262,10 @@ int machine_pc_create(struct vm *vm)
     init_devices(vm);
     if ((err = create_timers(vm)) < 0 || (err = place_devices(vm)) < 0)
         return err;
+    const struct char_backend out = chardev_backend(m->console);
+    if ((err = pc_pci_create(&m->pci, vm, &out, on_reset)) < 0 ||
+        (err = adopt(vm, pc_pci_device(m->pci))) < 0)
+        return err;
     const struct char_sink sink = uart16550_sink(&m->com1);
     chardev_set_sink(m->console, &sink);
     return 0;
@@ -271,6 +277,7 @@ void machine_reset(struct vm *vm)
     for (unsigned i = 0; i < m->devices; i++)
         if (m->device[i]->ops->reset)
             m->device[i]->ops->reset(m->device[i]);
+    pc_pci_reset(m->pci);
     if (write_tables(vm) < 0)
         log_err(LOG_VM, "no room for the ACPI tables");
 }
@@ -299,6 +306,7 @@ void machine_destroy(struct vm *vm)
         chardev_set_sink(m->console, NULL);
         chardev_destroy(m->console);
     }
+    pc_pci_destroy(m->pci);
     for (unsigned i = 0; i < m->devices; i++)
         if (m->device[i]->ops->destroy)
             m->device[i]->ops->destroy(m->device[i]);

@@ -346,6 +346,10 @@ static void test_multiboot1(void)
     refused(fresh(0x2000), "unknown features");
     mb1_header(0x40, 3);
     refused(fresh(0x2000), "not ELF");
+    l = fresh(0x2000);
+    l->kernel.name = "flat.bin";
+    CHECK_EQ(loader_load_image(l, &boot), 0);
+    CHECK_EQ(boot.rip, 0x100000);
     mb1_header(0x40, 0x10003);
     le32_put(image + 0x40 + 12, 0x2fffff);
     refused(fresh(0x2000), "does not fit its place");
