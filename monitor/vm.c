@@ -79,6 +79,32 @@ static int choose_engine(struct vm *vm)
                    err == -ENOENT ? "no such engine" : strerror(-err));
 }
 
+/* GSI n is pin n of the I/O APIC and below 16 of the PICs; but the timer's, GSI 0, is pin 2 of the
+ * I/O APIC as the MADT says, where KVM's default has pin 0. */
+static int route_gsis(struct vm *vm)
+{
+    enum { PINS = 24, PIC_PINS = 16, TIMER_PIN = 2 };
+    struct kvm_irq_routing *r = calloc(1, sizeof(*r) + (PINS + PIC_PINS) * sizeof(r->entries[0]));
+    if (!r)
+        return -ENOMEM;
+    for (uint32_t gsi = 0; gsi < PINS; gsi++) {
+        struct kvm_irq_routing_entry e = { .gsi = gsi, .type = KVM_IRQ_ROUTING_IRQCHIP };
+        if (gsi != TIMER_PIN) {
+            e.u.irqchip.irqchip = KVM_IRQCHIP_IOAPIC;
+            e.u.irqchip.pin = gsi ? gsi : TIMER_PIN;
+            r->entries[r->nr++] = e;
+        }
+        if (gsi < PIC_PINS) {
+            e.u.irqchip.irqchip = gsi < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE;
+            e.u.irqchip.pin = gsi & 7;
+            r->entries[r->nr++] = e;
+        }
+    }
+    int err = vm->ops->set_gsi_routing(vm->evm, r);
+    free(r);
+    return err;
+}
+
 /* In KVM's order: what the vCPUs are created with comes before them. */
 static int create_irqchip(struct vm *vm)
 {
@@ -92,6 +118,8 @@ static int create_irqchip(struct vm *vm)
     if ((err = vm->ops->create_irqchip(vm->evm)) < 0)
         return vm_fail(vm, err, "engine %s has no interrupt controllers: %s", vm->ops->name,
                        strerror(-err));
+    if ((err = route_gsis(vm)) < 0)
+        return vm_fail(vm, err, "engine %s: interrupt routing: %s", vm->ops->name, strerror(-err));
     if ((err = vm->ops->create_pit2(vm->evm, &pit)) < 0)
         return vm_fail(vm, err, "engine %s has no timer: %s", vm->ops->name, strerror(-err));
     return 0;
