@@ -324,7 +324,7 @@ static __attribute__((noinline, unused)) int rig_catch(struct rig *r)
     x86_bind(&insn);
     cpu->shadow = 0;
     cpu->stop = 0;
-    cpu->replay.next = 0;
+    cpu->replay.count = cpu->replay.next = 0;
     cpu->insn_rip = cpu->rip;
     if (__builtin_setjmp(cpu->jmp)) {
         if (cpu->thrown != X86_EXIT_HLT)
