@@ -40,14 +40,17 @@ X86_INLINE uint64_t host_shift(unsigned op, uint64_t a, uint8_t count, uint64_t 
 X86_INLINE uint8_t count_mask(unsigned size) { return size == 8 ? 63 : 31; }
 
 /* What becomes of the flags: rotates write CF and OF only, and rotates through carry by a whole
- * turn of 9 or 17 bits nothing. */
-enum { KEEP_ALL, SET_CF_OF, SET_ALL };
-X86_INLINE int flags_effect(unsigned op, unsigned size, uint8_t count)
+ * turn of 9 or 17 bits nothing. OF after a rotation by more than one is undefined: kept by the
+ * register form with an immediate, computed by the others, as Intel processors do. */
+enum { KEEP_ALL, SET_CF, SET_CF_OF, SET_ALL };
+X86_INLINE int flags_effect(unsigned op, unsigned size, uint8_t count, bool by_imm)
 {
     if (!count)
         return KEEP_ALL;
     if ((op == X86_OP_RCL || op == X86_OP_RCR) && size < 4 && count % (8 * size + 1) == 0)
         return KEEP_ALL;
+    if (by_imm && count != 1 && (op == X86_OP_ROL || op == X86_OP_ROR))
+        return SET_CF;
     return op == X86_OP_SHL || op == X86_OP_SHR || op == X86_OP_SAR ? SET_ALL : SET_CF_OF;
 }
 X86_INLINE void flags_by(struct x86_cpu *cpu, int effect, uint16_t f)
@@ -56,13 +59,15 @@ X86_INLINE void flags_by(struct x86_cpu *cpu, int effect, uint16_t f)
         flags_all(cpu, f);
     else if (effect == SET_CF_OF)
         flags_cf_of(cpu, f);
+    else if (effect == SET_CF)
+        flags_put(cpu, X86_CF, host_flags(f));
 }
 
 X86_INLINE void shift_reg(struct x86_cpu *cpu, const struct x86_insn *insn, unsigned op,
-                          unsigned size, uint64_t raw_count)
+                          unsigned size, uint64_t raw_count, bool by_imm)
 {
     uint8_t count = (uint8_t)raw_count & count_mask(size);
-    int effect = flags_effect(op, size, count);
+    int effect = flags_effect(op, size, count, by_imm);
     uint64_t v = op_get(cpu, &insn->operand[0], size);
     uint16_t f = 0;
     if (effect != KEEP_ALL)
@@ -71,10 +76,10 @@ X86_INLINE void shift_reg(struct x86_cpu *cpu, const struct x86_insn *insn, unsi
     flags_by(cpu, effect, f);
 }
 X86_INLINE void shift_mem(struct x86_cpu *cpu, const struct x86_insn *insn, unsigned op,
-                          unsigned size, uint64_t raw_count)
+                          unsigned size, uint64_t raw_count, bool by_imm)
 {
     uint8_t count = (uint8_t)raw_count & count_mask(size);
-    int effect = flags_effect(op, size, count);
+    int effect = flags_effect(op, size, count, by_imm);
     struct x86_rmw_state s;
     uint64_t v = rmw_begin(cpu, insn, size, false, &s);
     uint16_t f = 0;
@@ -87,18 +92,18 @@ X86_INLINE void shift_mem(struct x86_cpu *cpu, const struct x86_insn *insn, unsi
 /* Count by immediate, one, CL. */
 enum { FORM_RI, FORM_R1, FORM_RC, FORM_MI, FORM_M1, FORM_MC, FORMS };
 
-#define DEFINE(op, n, dst, form, count)                                                            \
+#define DEFINE(op, n, dst, form, count, by_imm)                                                    \
     static void op##_##form##_##n(struct x86_cpu *cpu, const struct x86_insn *insn)                \
     {                                                                                              \
-        shift_##dst(cpu, insn, X86_OP_##op, n, count);                                             \
+        shift_##dst(cpu, insn, X86_OP_##op, n, count, by_imm);                                     \
     }
 #define DEFINE_FORMS(op, n)                                                                        \
-    DEFINE(op, n, reg, ri, insn->imm)                                                              \
-    DEFINE(op, n, reg, r1, 1)                                                                      \
-    DEFINE(op, n, reg, rc, cpu->gpr[X86_RCX])                                                      \
-    DEFINE(op, n, mem, mi, insn->imm)                                                              \
-    DEFINE(op, n, mem, m1, 1)                                                                      \
-    DEFINE(op, n, mem, mc, cpu->gpr[X86_RCX])
+    DEFINE(op, n, reg, ri, insn->imm, true)                                                        \
+    DEFINE(op, n, reg, r1, 1, false)                                                               \
+    DEFINE(op, n, reg, rc, cpu->gpr[X86_RCX], false)                                               \
+    DEFINE(op, n, mem, mi, insn->imm, false)                                                       \
+    DEFINE(op, n, mem, m1, 1, false)                                                               \
+    DEFINE(op, n, mem, mc, cpu->gpr[X86_RCX], false)
 #define ROW(op, form)                                                                              \
     {                                                                                              \
         op##_##form##_1, op##_##form##_2, op##_##form##_4, op##_##form##_8                         \
