@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The PC's one-register devices: reset ports, debug console, exit port, POST code. */
+/* The PC's one-register devices: reset port, debug console, exit port, POST code. */
 #ifndef DEVICE_PORTS_H
 #define DEVICE_PORTS_H
 
@@ -15,16 +15,6 @@ struct port92 {
     } s;
 };
 void port92_init(struct port92 *);
-
-/* Reset control register, 0xcf9: bit 2 resets when it rises, bit 1 says how hard. */
-struct port_cf9 {
-    struct device dev;
-    struct power_wire power;
-    struct {
-        uint8_t value;
-    } s;
-};
-void port_cf9_init(struct port_cf9 *);
 
 /* Debug console, 0xe9: writes are text, reads give 0xe9. */
 struct debugcon {

@@ -10,10 +10,10 @@
 #include "device/rtc.h"
 #include "device/uart16550.h"
 #include "device/vgatext.h"
-#include "host/chardev.h"
 #include "host/loop.h"
 #include "lib/log.h"
 #include "monitor/machine/acpi.h"
+#include "monitor/machine/pc_console.h"
 #include "monitor/machine/pc_pci.h"
 #include "monitor/vm.h"
 
@@ -33,7 +33,7 @@ enum irq { IRQ_KEYBOARD = 1, IRQ_COM1 = 4, IRQ_RTC = 8, IRQ_MOUSE = 12 };
 enum { MAX_DEVICES = 32, TABLES_SIZE = 0x10000 };
 
 struct machine {
-    struct chardev *console;
+    struct pc_console *console;
     struct uart16550 com1;
     struct rtc rtc;
     struct i8042 i8042;
@@ -75,15 +75,6 @@ static struct power_wire power(struct vm *vm)
 }
 
 static void on_reset(void *vm) { on_power(vm, POWER_RESET, 0); }
-
-static void on_quit(void *arg) { vm_end(arg, VM_QUIT, 0); }
-
-static void on_prompt(void *arg)
-{
-    struct vm *vm = arg;
-    if (vm->prompt)
-        vm->prompt(vm, vm->prompt_arg);
-}
 
 /* ---- memory ---- */
 
@@ -129,27 +120,6 @@ static int write_tables(struct vm *vm)
 
 /* ---- devices ---- */
 
-static int create_console(struct vm *vm)
-{
-    struct machine *m = vm->machine;
-    const struct config *c = vm->config;
-    const struct chardev_keys keys = { .quit = on_quit, .prompt = on_prompt, .arg = vm };
-    char why[256] = "";
-    int err = -EINVAL;
-    switch (c->console) {
-    case CONSOLE_STDIO: err = chardev_stdio(&m->console, vm->loop, &keys); break;
-    case CONSOLE_NONE: err = chardev_null(&m->console); break;
-    case CONSOLE_FILE: err = chardev_file(&m->console, c->console_path, why, sizeof(why)); break;
-    case CONSOLE_UNIX:
-        err = chardev_unix(&m->console, vm->loop, c->console_path, why, sizeof(why));
-        break;
-    }
-    if (err < 0)
-        return vm_fail(vm, err, "--console: %s", why[0] ? why : strerror(-err));
-    vm->console = m->console;
-    return 0;
-}
-
 static int add(struct vm *vm, struct bus *bus, uint64_t base, uint64_t len, struct device *dev,
                unsigned region, const char *name)
 {
@@ -181,10 +151,10 @@ static int create_timers(struct vm *vm)
 static void init_devices(struct vm *vm)
 {
     struct machine *m = vm->machine;
-    struct char_backend out = chardev_backend(m->console);
+    const struct char_backend out = pc_console_backend(m->console, PC_CONSOLE_OUTPUT);
 
     m->com1.irq = wire(vm, IRQ_COM1);
-    m->com1.out = out;
+    m->com1.out = pc_console_backend(m->console, PC_CONSOLE_COM1);
     m->com1.clock = &host_clock;
     uart16550_init(&m->com1);
 
@@ -257,17 +227,17 @@ int machine_pc_create(struct vm *vm)
         return -ENOMEM;
     if ((err = create_map(vm)) < 0 ||
         (err = vm_memory_create(vm, PC_HOLE_START, PC_VGA, 0x20000)) < 0 ||
-        (err = create_console(vm)) < 0)
+        (err = pc_console_create(&m->console, vm)) < 0)
         return err;
     init_devices(vm);
     if ((err = create_timers(vm)) < 0 || (err = place_devices(vm)) < 0)
         return err;
-    const struct char_backend out = chardev_backend(m->console);
+    const struct char_backend out = pc_console_backend(m->console, PC_CONSOLE_VIRTIO);
     if ((err = pc_pci_create(&m->pci, vm, &out, on_reset)) < 0 ||
         (err = adopt(vm, pc_pci_device(m->pci))) < 0)
         return err;
-    const struct char_sink sink = uart16550_sink(&m->com1);
-    chardev_set_sink(m->console, &sink);
+    pc_console_attach(m->console, PC_CONSOLE_COM1, uart16550_sink(&m->com1));
+    pc_console_attach(m->console, PC_CONSOLE_VIRTIO, pc_pci_console_sink(m->pci));
     return 0;
 }
 
@@ -299,18 +269,11 @@ void machine_destroy(struct vm *vm)
     struct machine *m = vm->machine;
     if (!m)
         return;
-    if (m->console) {
-        loop_del_timer(vm->loop, &m->com1.retry);
-        loop_del_timer(vm->loop, &m->rtc.timer);
-        loop_del_timer(vm->loop, &m->pm.timer);
-        chardev_set_sink(m->console, NULL);
-        chardev_destroy(m->console);
-    }
+    loop_del_timer(vm->loop, &m->com1.retry);
+    loop_del_timer(vm->loop, &m->rtc.timer);
+    loop_del_timer(vm->loop, &m->pm.timer);
     pc_pci_destroy(m->pci);
-    for (unsigned i = 0; i < m->devices; i++)
-        if (m->device[i]->ops->destroy)
-            m->device[i]->ops->destroy(m->device[i]);
-    free(m);
+    pc_console_destroy(m->console);
+    free(m); /* the devices are part of it */
     vm->machine = NULL;
-    vm->console = NULL;
 }

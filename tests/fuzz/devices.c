@@ -17,7 +17,6 @@ struct all {
     struct i8042 i8042;
     struct acpi_pm pm;
     struct port92 port92;
-    struct port_cf9 cf9;
     struct debugcon debugcon;
     struct debug_exit debug_exit;
     struct post post;
@@ -39,9 +38,8 @@ static void init(struct all *a)
     i8042_init(&a->i8042);
     a->pm.sci = env_wire(9), a->pm.clock = &env_clock, a->pm.power = power;
     acpi_pm_init(&a->pm);
-    a->port92.power = a->cf9.power = a->debug_exit.power = power;
+    a->port92.power = a->debug_exit.power = power;
     port92_init(&a->port92);
-    port_cf9_init(&a->cf9);
     debug_exit_init(&a->debug_exit);
     a->debugcon.out = a->vga.out = out;
     debugcon_init(&a->debugcon);
@@ -63,9 +61,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct all a;
     init(&a);
-    struct device *const device[] = { &a.uart.dev,     &a.rtc.dev,       &a.i8042.dev, &a.pm.dev,
-                                      &a.port92.dev,   &a.cf9.dev,       &a.vga.dev,   &a.post.dev,
-                                      &a.debugcon.dev, &a.debug_exit.dev };
+    struct device *const device[] = { &a.uart.dev, &a.rtc.dev,      &a.i8042.dev,
+                                      &a.pm.dev,   &a.port92.dev,   &a.vga.dev,
+                                      &a.post.dev, &a.debugcon.dev, &a.debug_exit.dev };
     struct device_timer *const timer[] = { &a.uart.retry, &a.rtc.timer, &a.pm.timer };
     struct char_sink sink = uart16550_sink(&a.uart);
 

@@ -8,7 +8,6 @@
 int main(void)
 {
     struct port92 a = { .power = { .request = env_power } };
-    struct port_cf9 c = { .power = { .request = env_power } };
     struct debugcon d = { .out = { .write = env_write } };
     struct debug_exit e = { .power = { .request = env_power } };
     struct post p = { .s = { 0 } };
@@ -25,13 +24,6 @@ int main(void)
     CHECK_EQ(env.power, -1);
     CHECK_EQ(dev_save(&a.dev), 0);
     CHECK_EQ(dev_load(&a.dev), 0);
-
-    port_cf9_init(&c);
-    dev_write(&c.dev, 0, 0, 1, 0x02);
-    CHECK_EQ(env.power, -1);
-    CHECK_EQ(dev_read(&c.dev, 0, 0, 1), 2);
-    dev_write(&c.dev, 0, 0, 1, 0x06);
-    CHECK_EQ(env.power, POWER_RESET);
 
     debugcon_init(&d);
     CHECK_EQ(dev_read(&d.dev, 0, 0, 1), 0xe9);
