@@ -13,6 +13,7 @@ static const struct {
     const char *help;
 } commands[] = {
     { "run", cli_run, "boot a kernel in a virtual machine" },
+    { "doctor", cli_doctor, "say which engines work on this machine, and why" },
 };
 
 int cli_usage(const char *fmt, ...)
