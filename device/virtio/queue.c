@@ -214,18 +214,16 @@ int virtq_push(struct virtqueue *q, const struct virtq_chain *c, uint64_t writte
 bool virtq_wants_interrupt(struct virtqueue *q)
 {
     uint16_t old = q->s.signalled, now = q->s.used_idx, v;
-    bool valid = q->s.signalled_valid;
-    if (q->s.broken || !q->s.enabled || (valid && old == now))
+    if (q->s.broken || !q->s.enabled || old == now)
         return false;
     q->s.signalled = now;
-    q->s.signalled_valid = true;
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* the index is out before we read the wish */
     if (!q->event_idx)
         return !load16(q, q->s.avail + RING_FLAGS, &v) && !(v & AVAIL_NO_INTERRUPT);
     if (load16(q, q->s.avail + RING_ENTRIES + (uint64_t)q->s.size * AVAIL_ENTRY, &v))
         return false;
     /* 2.7.10: interrupt when the index the driver named has been passed. */
-    return !valid || (uint16_t)(now - v - 1) < (uint16_t)(now - old);
+    return (uint16_t)(now - v - 1) < (uint16_t)(now - old);
 }
 
 unsigned virtq_slice(const struct virtq_chain *c, bool in, uint64_t offset, uint64_t len,

@@ -37,7 +37,6 @@ struct virtqueue {
         uint16_t last_avail; /* next entry of the available ring to take */
         uint16_t used_idx;
         uint16_t signalled; /* used_idx when the driver was last told */
-        bool signalled_valid;
     } s;
 };
 

@@ -137,7 +137,6 @@ int virtio_state(struct virtio_device *d, struct state *s)
         STATE_INT(s, &q->s, last_avail, 0, UINT16_MAX);
         STATE_INT(s, &q->s, used_idx, 0, UINT16_MAX);
         STATE_INT(s, &q->s, signalled, 0, UINT16_MAX);
-        STATE_INT(s, &q->s, signalled_valid, 0, 1);
         if (!s->loading || s->error)
             continue;
         d->s.features &= virtio_features(d);
