@@ -59,6 +59,8 @@ static const struct feature_word {
              BIT(29) /* ARCH_CAPABILITIES */,
       .avx512 = BIT(8) /* VP2INTERSECT */ | BIT(23) /* FP16 */ },
     { 7, 1, EAX, .avx = BIT(4) /* AVX-VNNI */, .avx512 = BIT(5) /* BF16 */ },
+    /* With BHI_CTRL Linux sets a bit of SPEC_CTRL once and clears no branch history by software. */
+    { 7, 2, EDX, .own = BIT(4) /* BHI_CTRL */ },
     { 0xd, 1, EAX, .host = BIT(0) /* XSAVEOPT */ | BIT(1) /* XSAVEC */ },
     { 0x80000001, 0, ECX, .own = BIT(0) /* LAHF */,
       .host = BIT(5) /* LZCNT */ | BIT(8) /* PREFETCHW */ },
@@ -81,8 +83,9 @@ static const struct x86_cpuid_entry fixed[] = {
     { 4, 4, INDEXED, 0, 0, 0, 0 },
     { 5, 0, 0, 0, 0, 0, 0 },
     { 6, 0, 0, 0, 0, 0, 0 },
-    { 7, 0, INDEXED, 1, 0, 0, 0 },
+    { 7, 0, INDEXED, 2, 0, 0, 0 },
     { 7, 1, INDEXED, 0, 0, 0, 0 },
+    { 7, 2, INDEXED, 0, 0, 0, 0 },
     { 0xa, 0, 0, 0, 0, 0, 0 },                /* no performance counters */
     { 0xb, 0, INDEXED, 0, 1, 1 << 8, 0 },     /* threads of a core */
     { 0xb, 1, INDEXED, 0, 1, 2 << 8 | 1, 0 }, /* cores of a package */
@@ -139,17 +142,31 @@ static struct x86_cpuid_entry xsave_component(unsigned i)
     return (struct x86_cpuid_entry){ 0xd, i, INDEXED, h.eax, h.ebx, h.ecx & 2, 0 };
 }
 
-/* TSC = crystal * numerator / denominator, exact to the kHz; the products stay below 2^32 in kHz,
- * since Linux computes them so. The crystal is near 1 GHz where that is possible, because Linux
- * takes it for the local APIC timer's clock too. */
+static uint32_t gcd(uint32_t a, uint32_t b)
+{
+    while (b) {
+        uint32_t t = a % b;
+        a = b;
+        b = t;
+    }
+    return a;
+}
+
+/* TSC = crystal * numerator / denominator, exact to the kHz; crystal * numerator in kHz stays below
+ * 2^32, since Linux computes it so. Linux also takes the crystal for the local APIC timer's clock:
+ * it is that clock's 1 GHz if the numbers allow, else near it. */
 static struct x86_cpuid_entry tsc_leaf(uint32_t tsc_khz)
 {
-    uint32_t n = (tsc_khz + 500000) / 1000000;
+    const uint32_t apic_khz = 1000000;
+    uint32_t g = gcd(tsc_khz, apic_khz), n = (tsc_khz + apic_khz / 2) / apic_khz;
+    if (tsc_khz / g < UINT32_MAX / apic_khz)
+        return (
+            struct x86_cpuid_entry){ 0x15, 0, 0, apic_khz / g, tsc_khz / g, apic_khz * 1000, 0 };
     if (n == 0)
         n = 1;
     while (n > 1 && tsc_khz % n)
         n--;
-    if ((uint64_t)tsc_khz / n * 1000 > UINT32_MAX)
+    if ((uint64_t)tsc_khz / n * 1000 > UINT32_MAX) /* a prime above 4.29 GHz: off by some kHz */
         n = 4;
     return (struct x86_cpuid_entry){ 0x15, 0, 0, 1, n, tsc_khz / n * 1000, 0 };
 }
@@ -176,6 +193,7 @@ unsigned x86_model_cpuid(struct x86_cpuid_entry *out, unsigned max, uint32_t tsc
 {
     struct list l = { out, 0, max };
     uint64_t xcr0 = x86_native_xcr0();
+    uint32_t mhz = (tsc_khz + 500) / 1000;
     for (unsigned i = 0; i < ARRAY_LEN(fixed); i++) {
         struct x86_cpuid_entry e = fixed[i];
         add_features(&e, xcr0);
@@ -190,7 +208,7 @@ unsigned x86_model_cpuid(struct x86_cpuid_entry *out, unsigned max, uint32_t tsc
                 if (xcr0 >> c & 1)
                     add(&l, xsave_component(c));
             add(&l, tsc_leaf(tsc_khz));
-            add(&l, (struct x86_cpuid_entry){ 0x16, 0, 0, tsc_khz / 1000, tsc_khz / 1000, 100, 0 });
+            add(&l, (struct x86_cpuid_entry){ 0x16, 0, 0, mhz, mhz, 100, 0 });
         }
     }
     return l.n;

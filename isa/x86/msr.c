@@ -58,8 +58,8 @@ static const struct msr {
     { 0x2a, 1, CONSTANT, 0, 0 },                /* EBL_CR_POWERON */
     { MSR_FEATURE_CONTROL, 1, CONSTANT, 0, 1 }, /* locked, nothing enabled */
     { MSR_TSC_ADJUST, 1, SPECIAL, 0, 0 },
-    { MSR_SPEC_CTRL, 1, FIELD, AT(spec_ctrl), BITS(1, 0) }, /* IBRS, STIBP */
-    { MSR_PRED_CMD, 1, COMMAND, 0, BIT(0) },                /* IBPB */
+    { MSR_SPEC_CTRL, 1, FIELD, AT(spec_ctrl), BITS(1, 0) | BIT(10) }, /* IBRS, STIBP, BHI_DIS_S */
+    { MSR_PRED_CMD, 1, COMMAND, 0, BIT(0) },                          /* IBPB */
     { MSR_UCODE_WRITE, 1, IGNORED, 0, 0 },
     { MSR_UCODE_REV, 1, IGNORED, 0, BIT(32) },
     { 0xce, 1, CONSTANT, 0, 0 }, /* PLATFORM_INFO */
