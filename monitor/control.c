@@ -17,7 +17,7 @@
 #include "monitor/internal.h"
 
 enum {
-    STUCK_MS = 5000, /* an engine that has not returned from a kick by then never will */
+    STUCK_MS = 5000,
     REKICK_MS = 100,
 };
 
@@ -26,7 +26,7 @@ static __thread struct vcpu *current;
 void control_init(struct vm_control *c)
 {
     pthread_condattr_t attr;
-    *c = (struct vm_control){ .pauses = 0 };
+    *c = (struct vm_control){ .stuck_ms = STUCK_MS };
     pthread_mutex_init(&c->lock, NULL);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
@@ -91,7 +91,7 @@ static bool wait_all(struct vm *vm)
             return true;
         if (in_device)
             in_run_ms = 0;
-        else if (in_run_ms >= STUCK_MS)
+        else if (in_run_ms >= vm->control.stuck_ms)
             break;
         wait_ms(&vm->control, REKICK_MS);
         in_run_ms += REKICK_MS;
@@ -100,8 +100,8 @@ static bool wait_all(struct vm *vm)
     for (unsigned i = 0; i < vm->vcpus; i++)
         if (!out_of_run(&vm->vcpu[i])) {
             vm->vcpu[i].stuck = true;
-            log_err(LOG_VM, "engine %s does not give vCPU %u back (waited %u s)", vm->ops->name, i,
-                    STUCK_MS / 1000);
+            log_err(LOG_VM, "engine %s does not give vCPU %u back (waited %u ms)", vm->ops->name, i,
+                    vm->control.stuck_ms);
         }
     return false;
 }
@@ -232,15 +232,17 @@ void control_join(struct vm *vm)
     update(vm);
     kick_all(vm);
     pthread_mutex_unlock(&c->lock);
+    bool all = true;
     for (unsigned i = 0; i < vm->vcpus; i++) {
         struct vcpu *v = &vm->vcpu[i];
+        all &= !v->stuck;
         if (!v->started || v->stuck)
             continue;
         pthread_join(v->thread, NULL);
         v->started = false;
     }
     pthread_mutex_lock(&c->lock);
-    c->leave = false;
+    c->leave = !all; /* a stuck one that comes back after all shall end too */
     update(vm);
     pthread_mutex_unlock(&c->lock);
 }

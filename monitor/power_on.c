@@ -15,13 +15,13 @@ enum { MAX_MSRS = 512 };
 struct vcpu_state {
     struct kvm_regs regs;
     struct kvm_sregs sregs;
-    struct kvm_xsave xsave;
+    struct kvm_xsave *xsave; /* NULL: the engine has none */
     struct kvm_xcrs xcrs;
     struct kvm_debugregs debugregs;
     struct kvm_lapic_state lapic;
     struct kvm_mp_state mp;
     struct kvm_vcpu_events events;
-    bool has_xsave, has_xcrs, has_debugregs, has_events;
+    bool has_xcrs, has_debugregs, has_events;
     struct kvm_msr_entry *msr;
     unsigned msrs;
 };
@@ -35,25 +35,27 @@ struct power_on {
 
 static bool msr_is_time(uint32_t index) { return index == MSR_TSC || index == MSR_TSC_DEADLINE; }
 
+/* One MSR in the form the engine takes. */
+union one_msr {
+    struct kvm_msrs head;
+    uint8_t room[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+};
+
 static int read_msr(const struct engine_ops *ops, struct engine_vcpu *vcpu, struct kvm_msr_entry *e)
 {
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entry;
-    } one = { .head.nmsrs = 1, .entry = *e };
+    union one_msr one = { .head.nmsrs = 1 };
+    one.head.entries[0] = *e;
     int n = ops->get_msrs(vcpu, &one.head);
     if (n == 1)
-        *e = one.entry;
+        *e = one.head.entries[0];
     return n;
 }
 
 static int write_msr(const struct engine_ops *ops, struct engine_vcpu *vcpu,
                      const struct kvm_msr_entry *e)
 {
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entry;
-    } one = { .head.nmsrs = 1, .entry = *e };
+    union one_msr one = { .head.nmsrs = 1 };
+    one.head.entries[0] = *e;
     return ops->set_msrs(vcpu, &one.head);
 }
 
@@ -89,7 +91,12 @@ static int save_vcpu(struct vm *vm, struct vcpu *vcpu, struct vcpu_state *s)
     if ((err = ops->get_regs(v, &s->regs)) < 0 || (err = ops->get_sregs(v, &s->sregs)) < 0 ||
         (err = ops->get_lapic(v, &s->lapic)) < 0 || (err = ops->get_mp_state(v, &s->mp)) < 0)
         return err;
-    s->has_xsave = ops->get_xsave(v, &s->xsave) >= 0;
+    if (!(s->xsave = calloc(1, sizeof(*s->xsave))))
+        return -ENOMEM;
+    if (ops->get_xsave(v, s->xsave) < 0) {
+        free(s->xsave);
+        s->xsave = NULL;
+    }
     s->has_xcrs = ops->get_xcrs(v, &s->xcrs) >= 0;
     s->has_debugregs = ops->get_debugregs(v, &s->debugregs) >= 0;
     s->has_events = ops->get_vcpu_events(v, &s->events) >= 0;
@@ -125,7 +132,7 @@ static int restore_vcpu(struct vm *vm, struct vcpu *vcpu, const struct vcpu_stat
     if ((err = ops->set_sregs(v, &s->sregs)) < 0 || (err = ops->set_regs(v, &s->regs)) < 0)
         return err;
     if ((s->has_xcrs && (err = ops->set_xcrs(v, &s->xcrs)) < 0) ||
-        (s->has_xsave && (err = ops->set_xsave(v, &s->xsave)) < 0))
+        (s->xsave && (err = ops->set_xsave(v, s->xsave)) < 0))
         return err;
     for (unsigned i = 0; i < s->msrs; i++)
         if (write_msr(ops, v, &s->msr[i]) != 1)
@@ -155,8 +162,10 @@ void power_on_destroy(struct vm *vm)
     struct power_on *p = vm->power_on;
     if (!p)
         return;
-    for (unsigned i = 0; p->vcpu && i < p->vcpus; i++)
+    for (unsigned i = 0; p->vcpu && i < p->vcpus; i++) {
         free(p->vcpu[i].msr);
+        free(p->vcpu[i].xsave);
+    }
     free(p->vcpu);
     free(p);
     vm->power_on = NULL;

@@ -55,9 +55,10 @@ struct vcpu {
 struct vm_control {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    unsigned pauses; /* (c) how many want the vCPUs out of run */
-    bool leave;      /* (c) the threads shall end */
-    int request;     /* (a) pauses, leave or outcome ask for something: look before run */
+    unsigned pauses;   /* (c) how many want the vCPUs out of run */
+    bool leave;        /* (c) the threads shall end */
+    unsigned stuck_ms; /* (i) an engine that has not obeyed a kick by then never will */
+    int request;       /* (a) pauses, leave or outcome ask for something: look before run */
 };
 
 struct vm {

@@ -7,14 +7,14 @@
 
 #include "unit.h"
 
-static struct {
+static union {
     struct kvm_cpuid2 head;
-    struct kvm_cpuid_entry2 room[CPUID_MAX_ENTRIES];
+    uint8_t room[sizeof(struct kvm_cpuid2) + CPUID_MAX_ENTRIES * sizeof(struct kvm_cpuid_entry2)];
 } t;
 
 static struct kvm_cpuid_entry2 *add(uint32_t leaf, uint32_t a, uint32_t b, uint32_t c, uint32_t d)
 {
-    struct kvm_cpuid_entry2 *e = &t.room[t.head.nent++];
+    struct kvm_cpuid_entry2 *e = &t.head.entries[t.head.nent++];
     *e = (struct kvm_cpuid_entry2){ .function = leaf, .eax = a, .ebx = b, .ecx = c, .edx = d };
     return e;
 }
@@ -23,8 +23,8 @@ static struct kvm_cpuid_entry2 *get(uint32_t leaf, uint32_t index)
 {
     static struct kvm_cpuid_entry2 none;
     for (unsigned i = 0; i < t.head.nent; i++)
-        if (t.room[i].function == leaf && t.room[i].index == index)
-            return &t.room[i];
+        if (t.head.entries[i].function == leaf && t.head.entries[i].index == index)
+            return &t.head.entries[i];
     return &none;
 }
 
