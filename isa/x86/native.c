@@ -239,8 +239,6 @@ static inline void exec_vector(struct x86_cpu *cpu, const struct x86_insn *insn)
     bool write = m->access & X86_ACC_W;
     if (st->flags & STUB_MASKED) {
         uint64_t lin = native_linear(cpu, insn, m->size, write ? X86_WRITE : X86_READ);
-        if (st->flags & STUB_ALIGNED && lin & (m->size - 1u))
-            x86_gp0(cpu);
         if (!write)
             native_load_masked(cpu, insn, st, lin, m->size);
         uint32_t mxcsr = native_run(cpu, st);

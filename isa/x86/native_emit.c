@@ -448,7 +448,10 @@ static void describe_mask(struct native_stub *st, const struct x86_insn *insn,
     st->flags |= STUB_MASKED;
     if (row->flags & NATIVE_NF)
         st->flags |= STUB_NO_SUPP;
-    if (insn->evex & 1 || row->flags & NATIVE_SPREAD) {
+    if (row->flags & NATIVE_GROUPED) {
+        st->flags |= insn->evex & 1 ? STUB_BROADCAST : STUB_GROUPED;
+        st->elems = (uint8_t)vl;
+    } else if (insn->evex & 1 || row->flags & NATIVE_SPREAD) {
         st->flags |= STUB_BROADCAST;
         st->elems = (uint8_t)(vl / el);
         if (!w && row->flags & NATIVE_HALF)
@@ -500,6 +503,8 @@ static const struct native_stub *generate(struct x86_cpu *cpu, const struct x86_
         if (!row)
             x86_ud(cpu);
         find_use(&u, insn);
+        if (u.gpr && u.gpr_is_reg && insn->evex & 4 && insn->mode == 8)
+            x86_ud(cpu); /* there are no general registers 16 to 31 */
         if (row->flags & NATIVE_FP)
             flags |= STUB_FP;
         if (sets_flags(insn))

@@ -42,11 +42,22 @@ static void store_elements(struct x86_cpu *cpu, unsigned seg, uint64_t lin, cons
 
 /* ---- EVEX masks ---- */
 
+/* One value for several elements: which of its parts are used. */
+static uint64_t fold_mask(uint64_t mask, unsigned parts)
+{
+    uint64_t folded = 0;
+    for (unsigned i = 0; i < 64; i += parts)
+        folded |= mask >> i;
+    return folded & low_bits(parts);
+}
+
 void native_load_masked(struct x86_cpu *cpu, const struct x86_insn *insn,
                         const struct native_stub *st, uint64_t lin, unsigned size)
 {
     uint8_t *mem = cpu->native->work->mem;
     uint64_t mask = native_mask_get(cpu, insn->mask) & low_bits(st->elems);
+    if (st->flags & STUB_ALIGNED && mask && lin & (size - 1))
+        x86_gp0(cpu);
     if (st->flags & STUB_NO_SUPP) {
         native_load(cpu, insn->seg, lin, mem, size);
         return;
@@ -57,8 +68,16 @@ void native_load_masked(struct x86_cpu *cpu, const struct x86_insn *insn,
     if (st->flags & STUB_PACKED) {
         unsigned bytes = (unsigned)__builtin_popcountll(mask) * st->elem;
         x86_load_bytes(cpu, insn->seg, lin, mem, bytes, x86_user(cpu));
-    } else if (st->flags & STUB_BROADCAST || (lin & 0xfff) + size <= 0x1000) {
+    } else if ((lin & 0xfff) + size <= 0x1000) {
         native_load(cpu, insn->seg, lin, mem, size); /* one page: all or nothing is accessible */
+    } else if (st->flags & STUB_BROADCAST) {
+        unsigned parts = MAX(size / st->elem, 1u);
+        load_elements(cpu, insn->seg, lin, mem, fold_mask(mask, parts), size / parts, parts);
+    } else if (st->flags & STUB_GROUPED) {
+        uint64_t groups = 0;
+        for (unsigned i = 0; i < size / 8; i++)
+            groups |= (uint64_t)((mask >> 8 * i & 0xff) != 0) << i;
+        load_elements(cpu, insn->seg, lin, mem, groups, 8, size / 8);
     } else {
         load_elements(cpu, insn->seg, lin, mem, mask, st->elem, st->elems);
     }
@@ -69,6 +88,8 @@ void native_store_masked(struct x86_cpu *cpu, const struct x86_insn *insn,
 {
     const uint8_t *mem = cpu->native->work->mem;
     uint64_t mask = native_mask_get(cpu, insn->mask) & low_bits(st->elems);
+    if (st->flags & STUB_ALIGNED && mask && lin & (size - 1))
+        x86_gp0(cpu);
     if (st->flags & STUB_NO_SUPP)
         x86_probe(cpu, insn->seg, lin, size, X86_WRITE, x86_user(cpu));
     if (!mask)

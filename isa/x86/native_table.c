@@ -57,6 +57,7 @@ enum {
     HALF = NATIVE_HALF,
     QUART = NATIVE_QUARTER,
     BCST = NATIVE_SPREAD,
+    GROUP = NATIVE_GROUPED,
 };
 #define R(page, first, last, feature, flags) { page, first, last, NATIVE_F_##feature, flags },
 
@@ -94,7 +95,8 @@ static const struct native_row rows[] = {
     R(L_0F_66, 0x28, 0x29, SSE2, AL)
     R(L_0F_66, 0x2a, 0x2a, SSE2, FP)
     R(L_0F_66, 0x2b, 0x2b, SSE2, AL)
-    R(L_0F_66, 0x2c, 0x2f, SSE2, FP)
+    R(L_0F_66, 0x2c, 0x2d, SSE2, FP | AL)
+    R(L_0F_66, 0x2e, 0x2f, SSE2, FP)
     R(L_0F_66, 0x50, 0x50, SSE2, 0)
     R(L_0F_66, 0x51, 0x51, SSE2, FP | AL)
     R(L_0F_66, 0x54, 0x57, SSE2, AL)
@@ -352,7 +354,7 @@ static const struct native_row rows[] = {
     R(E_0F_66, 0x70, 0x70, AVX512, NF | E4)
     R(E_0F_66, 0x71, 0x71, AVX512, E2)
     R(E_0F_66, 0x72, 0x72, AVX512, EW)
-    R(E_0F_66, 0x73, 0x73, AVX512, NF | E8)
+    R(E_0F_66, 0x73, 0x73, AVX512, E8)
     R(E_0F_66, 0x74, 0x74, AVX512, E1)
     R(E_0F_66, 0x75, 0x75, AVX512, E2)
     R(E_0F_66, 0x76, 0x76, AVX512, E4)
@@ -526,7 +528,7 @@ static const struct native_row rows[] = {
     R(E_0F38_F3, 0x72, 0x72, BF16, E4)
     /* EVEX 0F38 F2 */
     R(E_0F38_F2, 0x68, 0x68, VP2INTERSECT, EW)
-    R(E_0F38_F2, 0x72, 0x72, BF16, E4)
+    R(E_0F38_F2, 0x72, 0x72, BF16, NF | E4)
     /* EVEX 0F3A NP */
     R(E_0F3A_NP, 0x08, 0x08, FP16, FP | E2)
     R(E_0F3A_NP, 0x0a, 0x0a, FP16, FP | E2)
@@ -558,7 +560,7 @@ static const struct native_row rows[] = {
     R(E_0F3A_66, 0x26, 0x27, AVX512, FP | EW)
     R(E_0F3A_66, 0x38, 0x3b, AVX512, NF | EW)
     R(E_0F3A_66, 0x3e, 0x3f, AVX512, EBW)
-    R(E_0F3A_66, 0x42, 0x42, AVX512, E1)
+    R(E_0F3A_66, 0x42, 0x42, AVX512, NF | E1)
     R(E_0F3A_66, 0x43, 0x43, AVX512, NF | EW)
     R(E_0F3A_66, 0x44, 0x44, VPCLMUL, E8)
     R(E_0F3A_66, 0x50, 0x51, AVX512, FP | EW)
@@ -568,7 +570,7 @@ static const struct native_row rows[] = {
     R(E_0F3A_66, 0x71, 0x71, VBMI2, EW)
     R(E_0F3A_66, 0x72, 0x72, VBMI2, E2)
     R(E_0F3A_66, 0x73, 0x73, VBMI2, EW)
-    R(E_0F3A_66, 0xce, 0xcf, GFNI, E8)
+    R(E_0F3A_66, 0xce, 0xcf, GFNI, E8 | GROUP)
     /* EVEX 0F3A F3 */
     R(E_0F3A_F3, 0xc2, 0xc2, FP16, FP | E2)
     /* EVEX MAP5 NP */
