@@ -15,7 +15,6 @@
 
 static void fail_with_dump(struct vcpu *vcpu, const char *why)
 {
-    log_err(LOG_VM, "vCPU %u: %s", vcpu->id, why);
     vm_dump_vcpu(vcpu->vm, vcpu->id, stderr);
     control_fail(vcpu->vm, "vCPU %u: %s", vcpu->id, why);
 }
@@ -249,17 +248,24 @@ static void dump_stuck(struct vm *vm, unsigned id)
     d->id = id;
     pthread_mutex_init(&d->lock, NULL);
     pthread_cond_init(&d->done_changed, NULL);
-    if (pthread_create(&thread, NULL, late_dump, d))
+    if (pthread_create(&thread, NULL, late_dump, d)) {
+        free(d);
         return;
-    pthread_detach(thread);
+    }
     clock_gettime(CLOCK_REALTIME, &t);
     t.tv_sec++;
     pthread_mutex_lock(&d->lock);
     while (!d->done && pthread_cond_timedwait(&d->done_changed, &d->lock, &t) != ETIMEDOUT)
         ;
-    if (!d->done)
-        log_err(LOG_VM, "vCPU %u: the engine does not give its registers either", id);
+    bool done = d->done;
     pthread_mutex_unlock(&d->lock);
+    if (!done) {
+        log_err(LOG_VM, "vCPU %u: the engine does not give its registers either", id);
+        pthread_detach(thread);
+        return;
+    }
+    pthread_join(thread, NULL);
+    free(d);
 }
 
 enum vm_outcome vm_run(struct vm *vm)

@@ -8,13 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/selftest.h"
 #include "host/loop.h"
 #include "lib/log.h"
 #include "monitor/cpuid.h"
 #include "monitor/internal.h"
 #include "monitor/power_on.h"
 
-enum { MIN_MEMORY = 2 << 20, PAGE = 4096 };
+enum { MIN_MEMORY = 2 << 20, PAGE = 4096, SELFTEST_MS = 3000 };
 
 int vm_fail(struct vm *vm, int err, const char *fmt, ...)
 {
@@ -58,25 +59,42 @@ static int open_engine(struct vm *vm, const struct engine_ops *ops)
     return 0;
 }
 
+static int open_named(struct vm *vm, const char *name)
+{
+    for (unsigned i = 0; engine_list[i]; i++) {
+        if (strcmp(name, engine_list[i]->name))
+            continue;
+        int err = open_engine(vm, engine_list[i]);
+        return err < 0 ? vm_fail(vm, err, "--engine %s: %s (trapeze doctor tells more)", name,
+                                 strerror(-err))
+                       : 0;
+    }
+    return vm_fail(vm, -ENOENT, "--engine %s: no such engine", name);
+}
+
+/* The best engine that shows that it works; the last one needs nothing and is taken as it is. */
 static int choose_engine(struct vm *vm)
 {
     const char *name = vm->config->engine ? vm->config->engine : "auto";
-    int err = -ENOENT;
+    const struct engine_options opt = { .soft = vm->config->soft_mode };
+    struct selftest_result result;
+    if (strcmp(name, "auto"))
+        return open_named(vm, name);
     for (unsigned i = 0; engine_list[i]; i++) {
-        const struct engine_ops *ops = engine_list[i];
-        if (strcmp(name, "auto") && strcmp(name, ops->name))
-            continue;
-        err = open_engine(vm, ops);
-        if (!err)
-            return 0;
-        if (strcmp(name, "auto"))
-            return vm_fail(vm, err, "engine %s: %s", ops->name, strerror(-err));
-        if (engine_list[i + 1])
-            log_info(LOG_ENGINE, "engine %s: %s; using %s", ops->name, strerror(-err),
+        const char *why = result.reason;
+        if (engine_list[i + 1]) {
+            int err = engine_selftest(engine_list[i], &opt, SELFTEST_MS, &result);
+            if (!err && !(err = open_engine(vm, engine_list[i])))
+                return 0;
+            if (result.verdict == SELFTEST_PASSED)
+                why = strerror(-err);
+            log_info(LOG_ENGINE, "engine %s is not used (%s); using %s", engine_list[i]->name, why,
                      engine_list[i + 1]->name);
+            continue;
+        }
+        return open_named(vm, engine_list[i]->name);
     }
-    return vm_fail(vm, err, "--engine %s: %s", name,
-                   err == -ENOENT ? "no such engine" : strerror(-err));
+    return vm_fail(vm, -ENOENT, "--engine auto: this build has no engine");
 }
 
 /* GSI n is pin n of the I/O APIC and below 16 of the PICs; but the timer's, GSI 0, is pin 2 of the
