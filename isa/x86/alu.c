@@ -16,16 +16,25 @@ X86_INLINE void alu_reg(struct x86_cpu *cpu, const struct x86_insn *insn, unsign
 }
 
 X86_INLINE void alu_mem(struct x86_cpu *cpu, const struct x86_insn *insn, unsigned op, unsigned n,
-                        uint64_t b, bool flat)
+                        uint64_t b)
 {
     uint16_t f;
     if (WRITES(op)) {
         struct x86_rmw_state s;
-        uint64_t a = rmw_begin(cpu, insn, n, flat, &s);
+        uint64_t a = rmw_begin(cpu, insn, n, false, &s);
         rmw_end(cpu, insn, n, alu2(op, a, b, cpu->rflags, n, &f), &s);
     } else {
-        alu2(op, mem_load(cpu, insn, n, flat), b, cpu->rflags, n, &f);
+        alu2(op, mem_load(cpu, insn, n, false), b, cpu->rflags, n, &f);
     }
+    flags_all(cpu, f);
+}
+
+X86_INLINE void alu_host(struct x86_cpu *cpu, unsigned op, unsigned n, void *p, uint64_t b)
+{
+    uint16_t f;
+    uint64_t v = alu2(op, le_get(p, n), b, cpu->rflags, n, &f);
+    if (WRITES(op))
+        le_put(p, v, n);
     flags_all(cpu, f);
 }
 
@@ -47,23 +56,32 @@ enum { FORMS = 8 };
     }                                                                                              \
     static void op##_mr_##n(struct x86_cpu *cpu, const struct x86_insn *insn)                      \
     {                                                                                              \
-        alu_mem(cpu, insn, X86_OP_##op, n, op_get(cpu, &insn->operand[1], n), false);              \
+        alu_mem(cpu, insn, X86_OP_##op, n, op_get(cpu, &insn->operand[1], n));                     \
     }                                                                                              \
     static void op##_mi_##n(struct x86_cpu *cpu, const struct x86_insn *insn)                      \
     {                                                                                              \
-        alu_mem(cpu, insn, X86_OP_##op, n, insn->imm, false);                                      \
+        alu_mem(cpu, insn, X86_OP_##op, n, insn->imm);                                             \
     }                                                                                              \
     static void op##_frm_##n(struct x86_cpu *cpu, const struct x86_insn *insn)                     \
     {                                                                                              \
-        alu_reg(cpu, insn, X86_OP_##op, n, mem_load(cpu, insn, n, true));                          \
+        void *p;                                                                                   \
+        if (unlikely(!flat_hit(cpu, insn, n, X86_READ, &p)))                                       \
+            return op##_rm_##n(cpu, insn);                                                         \
+        alu_reg(cpu, insn, X86_OP_##op, n, le_get(p, n));                                          \
     }                                                                                              \
     static void op##_fmr_##n(struct x86_cpu *cpu, const struct x86_insn *insn)                     \
     {                                                                                              \
-        alu_mem(cpu, insn, X86_OP_##op, n, op_get(cpu, &insn->operand[1], n), true);               \
+        void *p;                                                                                   \
+        if (unlikely(!flat_hit(cpu, insn, n, WRITES(X86_OP_##op) ? X86_WRITE : X86_READ, &p)))     \
+            return op##_mr_##n(cpu, insn);                                                         \
+        alu_host(cpu, X86_OP_##op, n, p, op_get(cpu, &insn->operand[1], n));                       \
     }                                                                                              \
     static void op##_fmi_##n(struct x86_cpu *cpu, const struct x86_insn *insn)                     \
     {                                                                                              \
-        alu_mem(cpu, insn, X86_OP_##op, n, insn->imm, true);                                       \
+        void *p;                                                                                   \
+        if (unlikely(!flat_hit(cpu, insn, n, WRITES(X86_OP_##op) ? X86_WRITE : X86_READ, &p)))     \
+            return op##_mi_##n(cpu, insn);                                                         \
+        alu_host(cpu, X86_OP_##op, n, p, insn->imm);                                               \
     }
 #define ROW(op, form)                                                                              \
     {                                                                                              \
@@ -133,12 +151,11 @@ X86_INLINE void alu1_reg(struct x86_cpu *cpu, const struct x86_insn *insn, unsig
     op_set(cpu, &insn->operand[0], n, alu1(op, op_get(cpu, &insn->operand[0], n), n, &f));
     alu1_flags(cpu, op, f);
 }
-X86_INLINE void alu1_mem(struct x86_cpu *cpu, const struct x86_insn *insn, unsigned op, unsigned n,
-                         bool flat)
+X86_INLINE void alu1_mem(struct x86_cpu *cpu, const struct x86_insn *insn, unsigned op, unsigned n)
 {
     struct x86_rmw_state s;
     uint16_t f;
-    uint64_t a = rmw_begin(cpu, insn, n, flat, &s);
+    uint64_t a = rmw_begin(cpu, insn, n, false, &s);
     rmw_end(cpu, insn, n, alu1(op, a, n, &f), &s);
     alu1_flags(cpu, op, f);
 }
@@ -152,11 +169,16 @@ enum { FORM1_R, FORM1_M, FORM1_FLAT, FORMS1 };
     }                                                                                              \
     static void op##_m_##n(struct x86_cpu *cpu, const struct x86_insn *insn)                       \
     {                                                                                              \
-        alu1_mem(cpu, insn, X86_OP_##op, n, false);                                                \
+        alu1_mem(cpu, insn, X86_OP_##op, n);                                                       \
     }                                                                                              \
     static void op##_f_##n(struct x86_cpu *cpu, const struct x86_insn *insn)                       \
     {                                                                                              \
-        alu1_mem(cpu, insn, X86_OP_##op, n, true);                                                 \
+        void *p;                                                                                   \
+        uint16_t f;                                                                                \
+        if (unlikely(!flat_hit(cpu, insn, n, X86_WRITE, &p)))                                      \
+            return op##_m_##n(cpu, insn);                                                          \
+        le_put(p, alu1(X86_OP_##op, le_get(p, n), n, &f), n);                                      \
+        alu1_flags(cpu, X86_OP_##op, f);                                                           \
     }
 #define DEFINE_OP1(op)                                                                             \
     DEFINE1(op, 1)                                                                                 \

@@ -67,7 +67,35 @@ X86_INLINE void ret(struct x86_cpu *cpu, const struct x86_insn *insn, unsigned s
 DEFINE(2, 2, false)
 DEFINE(4, 4, false)
 DEFINE(2, 2L, true)
-DEFINE(8, 8L, true)
+DEFINE(8, 8slow, true)
+
+/* The common case of 64-bit mode: canonical target, stack in the TLB. */
+EXEC(call_8L)
+{
+    void *p;
+    uint64_t sp = cpu->gpr[X86_RSP] - 8, to = cpu->rip + insn->imm;
+    if (unlikely(!x86_canonical(to) || !tlb_hit(cpu, sp, 8, X86_WRITE, &p)))
+        return call_8slow(cpu, insn);
+    le64_put(p, cpu->rip);
+    cpu->gpr[X86_RSP] = sp;
+    cpu->rip = to;
+}
+EXEC(ret_8L)
+{
+    void *p;
+    uint64_t sp = cpu->gpr[X86_RSP], to;
+    if (unlikely(!tlb_hit(cpu, sp, 8, X86_READ, &p)))
+        return ret_8slow(cpu, insn);
+    to = le64(p);
+    if (unlikely(!x86_canonical(to)))
+        return ret_8slow(cpu, insn);
+    cpu->gpr[X86_RSP] = sp + 8 + (uint16_t)insn->imm;
+    cpu->rip = to;
+}
+#define call_r_8L call_r_8slow
+#define call_m_8L call_m_8slow
+#define jmp_r_8L  jmp_r_8slow
+#define jmp_m_8L  jmp_m_8slow
 
 /* ---- LOOP, JCXZ: the counter has the address size ---- */
 

@@ -90,6 +90,26 @@ X86_INLINE void mem_store(struct x86_cpu *cpu, const struct x86_insn *insn, uint
                    x86_user(cpu));
 }
 
+/*
+ * Flat operand that the TLB knows: *p is its host address. On false nothing has happened, and a
+ * flat function ends with a tail call of its general twin, which does all again and the slow way;
+ * so it needs no registers saved.
+ */
+X86_INLINE bool tlb_hit(struct x86_cpu *cpu, uint64_t lin, unsigned size, enum x86_access access,
+                        void **p)
+{
+    const struct x86_tlb_entry *e = x86_tlb_entry(cpu, lin, x86_user(cpu));
+    if (unlikely((access == X86_WRITE ? e->w : e->r) != ((lin + size - 1) & ~0xfffull)))
+        return false;
+    *p = (void *)(uintptr_t)(lin + e->addend);
+    return true;
+}
+X86_INLINE bool flat_hit(struct x86_cpu *cpu, const struct x86_insn *insn, unsigned size,
+                         enum x86_access access, void **p)
+{
+    return tlb_hit(cpu, mem_ea(cpu, insn, true), size, access, p);
+}
+
 /* ---- flags ----
  * What the host's arithmetic instructions left, as `lahf; seto %al` gives it: AH is SF ZF AF PF 1
  * CF in their places of RFLAGS, AL is OF. */

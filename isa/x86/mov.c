@@ -15,9 +15,27 @@ enum { FORM_RR, FORM_RI, FORM_RM, FORM_MR, FORM_MI, FORM_FLAT_RM, FORM_FLAT_MR, 
     EXEC(mov_rm_##n) { op_set(cpu, &insn->operand[0], n, mem_load(cpu, insn, n, false)); }         \
     EXEC(mov_mr_##n) { mem_store(cpu, insn, op_get(cpu, &insn->operand[1], n), n, false); }        \
     EXEC(mov_mi_##n) { mem_store(cpu, insn, insn->imm, n, false); }                                \
-    EXEC(mov_frm_##n) { op_set(cpu, &insn->operand[0], n, mem_load(cpu, insn, n, true)); }         \
-    EXEC(mov_fmr_##n) { mem_store(cpu, insn, op_get(cpu, &insn->operand[1], n), n, true); }        \
-    EXEC(mov_fmi_##n) { mem_store(cpu, insn, insn->imm, n, true); }
+    EXEC(mov_frm_##n)                                                                              \
+    {                                                                                              \
+        void *p;                                                                                   \
+        if (unlikely(!flat_hit(cpu, insn, n, X86_READ, &p)))                                       \
+            return mov_rm_##n(cpu, insn);                                                          \
+        op_set(cpu, &insn->operand[0], n, le_get(p, n));                                           \
+    }                                                                                              \
+    EXEC(mov_fmr_##n)                                                                              \
+    {                                                                                              \
+        void *p;                                                                                   \
+        if (unlikely(!flat_hit(cpu, insn, n, X86_WRITE, &p)))                                      \
+            return mov_mr_##n(cpu, insn);                                                          \
+        le_put(p, op_get(cpu, &insn->operand[1], n), n);                                           \
+    }                                                                                              \
+    EXEC(mov_fmi_##n)                                                                              \
+    {                                                                                              \
+        void *p;                                                                                   \
+        if (unlikely(!flat_hit(cpu, insn, n, X86_WRITE, &p)))                                      \
+            return mov_mi_##n(cpu, insn);                                                          \
+        le_put(p, insn->imm, n);                                                                   \
+    }
 MOV(1)
 MOV(2)
 MOV(4)
@@ -57,7 +75,13 @@ static int form_of(const struct x86_insn *insn)
         op_set(cpu, &insn->operand[0], d, op_get(cpu, &insn->operand[1], s));                      \
     }                                                                                              \
     EXEC(movzx_m_##d##_##s) { op_set(cpu, &insn->operand[0], d, mem_load(cpu, insn, s, false)); }  \
-    EXEC(movzx_f_##d##_##s) { op_set(cpu, &insn->operand[0], d, mem_load(cpu, insn, s, true)); }   \
+    EXEC(movzx_f_##d##_##s)                                                                        \
+    {                                                                                              \
+        void *p;                                                                                   \
+        if (unlikely(!flat_hit(cpu, insn, s, X86_READ, &p)))                                       \
+            return movzx_m_##d##_##s(cpu, insn);                                                   \
+        op_set(cpu, &insn->operand[0], d, le_get(p, s));                                           \
+    }                                                                                              \
     EXEC(movsx_r_##d##_##s)                                                                        \
     {                                                                                              \
         op_set(cpu, &insn->operand[0], d,                                                          \
@@ -70,7 +94,10 @@ static int form_of(const struct x86_insn *insn)
     }                                                                                              \
     EXEC(movsx_f_##d##_##s)                                                                        \
     {                                                                                              \
-        op_set(cpu, &insn->operand[0], d, (uint64_t)sign_extend(mem_load(cpu, insn, s, true), s)); \
+        void *p;                                                                                   \
+        if (unlikely(!flat_hit(cpu, insn, s, X86_READ, &p)))                                       \
+            return movsx_m_##d##_##s(cpu, insn);                                                   \
+        op_set(cpu, &insn->operand[0], d, (uint64_t)sign_extend(le_get(p, s), s));                 \
     }
 EXTEND(2, 1)
 EXTEND(4, 1)

@@ -69,7 +69,41 @@ X86_INLINE void drop(struct x86_cpu *cpu, unsigned size, bool long_mode)
 DEFINE(2, 2, false)
 DEFINE(4, 4, false)
 DEFINE(2, 2L, true)
-DEFINE(8, 8L, true)
+DEFINE(8, 8slow, true)
+
+/* What almost every program does: 64 bits, in the TLB; else the above. */
+#define PUSH8(form, value)                                                                         \
+    EXEC(push_##form##_8L)                                                                         \
+    {                                                                                              \
+        void *p;                                                                                   \
+        uint64_t sp = cpu->gpr[X86_RSP] - 8;                                                       \
+        if (unlikely(!tlb_hit(cpu, sp, 8, X86_WRITE, &p)))                                         \
+            return push_##form##_8slow(cpu, insn);                                                 \
+        le64_put(p, value);                                                                        \
+        cpu->gpr[X86_RSP] = sp;                                                                    \
+    }
+PUSH8(r, op_get(cpu, &insn->operand[0], 8))
+PUSH8(i, insn->imm)
+EXEC(pop_r_8L)
+{
+    void *p;
+    uint64_t sp = cpu->gpr[X86_RSP];
+    if (unlikely(!tlb_hit(cpu, sp, 8, X86_READ, &p)))
+        return pop_r_8slow(cpu, insn);
+    cpu->gpr[X86_RSP] = sp + 8;
+    op_set(cpu, &insn->operand[0], 8, le64(p));
+}
+EXEC(leave_8L)
+{
+    void *p;
+    uint64_t bp = cpu->gpr[X86_RBP];
+    if (unlikely(!tlb_hit(cpu, bp, 8, X86_READ, &p)))
+        return leave_8slow(cpu, insn);
+    cpu->gpr[X86_RSP] = bp + 8;
+    cpu->gpr[X86_RBP] = le64(p);
+}
+#define push_m_8L push_m_8slow
+#define pop_m_8L  pop_m_8slow
 
 /* ---- all registers ---- */
 
