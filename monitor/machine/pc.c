@@ -151,8 +151,6 @@ static int create_timers(struct vm *vm)
 static void init_devices(struct vm *vm)
 {
     struct machine *m = vm->machine;
-    const struct char_backend out = pc_console_backend(m->console, PC_CONSOLE_OUTPUT);
-
     m->com1.irq = wire(vm, IRQ_COM1);
     m->com1.out = pc_console_backend(m->console, PC_CONSOLE_COM1);
     m->com1.clock = &host_clock;
@@ -178,7 +176,8 @@ static void init_devices(struct vm *vm)
     port92_init(&m->port92);
     debug_exit_init(&m->debug_exit);
 
-    m->debugcon.out = m->vga.out = out;
+    m->debugcon.out = pc_console_backend(m->console, PC_CONSOLE_DEBUG);
+    m->vga.out = pc_console_backend(m->console, PC_CONSOLE_VGA);
     debugcon_init(&m->debugcon);
     vgatext_init(&m->vga);
     post_init(&m->post);

@@ -20,6 +20,8 @@ struct pc_console {
     struct char_backend out;
     struct port port[PC_CONSOLE_PORTS];
     struct port *input; /* NULL: nobody yet */
+    struct port *last;  /* who wrote last */
+    bool mid_line;
 };
 
 static void on_quit(void *arg) { vm_end(arg, VM_QUIT, 0); }
@@ -31,6 +33,14 @@ static void on_prompt(void *arg)
         vm->prompt(vm, vm->prompt_arg);
 }
 
+/* A screen has no newline after its last line; what follows from elsewhere gets its own. */
+static void end_screen_line(struct pc_console *c)
+{
+    if (c->mid_line && c->last == &c->port[PC_CONSOLE_VGA])
+        c->out.write(c->out.ctx, "\n", 1);
+    c->mid_line = false;
+}
+
 static size_t port_write(void *ctx, const void *buf, size_t len)
 {
     struct port *p = ctx;
@@ -39,7 +49,13 @@ static size_t port_write(void *ctx, const void *buf, size_t len)
         c->input = p;
         c->out.resume(c->out.ctx);
     }
-    return c->out.write(c->out.ctx, buf, len);
+    if (c->last != p)
+        end_screen_line(c);
+    c->last = p;
+    size_t n = c->out.write(c->out.ctx, buf, len);
+    if (n)
+        c->mid_line = ((const char *)buf)[n - 1] != '\n';
+    return n;
 }
 
 static void port_resume(void *ctx)
@@ -109,6 +125,8 @@ void pc_console_destroy(struct pc_console *c)
     if (!c)
         return;
     if (c->dev) {
+        end_screen_line(c);
+        chardev_flush(c->dev);
         chardev_set_sink(c->dev, NULL);
         chardev_destroy(c->dev);
     }

@@ -6,7 +6,13 @@
 #include "monitor/vm.h"
 
 struct pc_console;
-enum pc_console_port { PC_CONSOLE_COM1, PC_CONSOLE_VIRTIO, PC_CONSOLE_OUTPUT, PC_CONSOLE_PORTS };
+enum pc_console_port {
+    PC_CONSOLE_COM1,
+    PC_CONSOLE_VIRTIO,
+    PC_CONSOLE_VGA,
+    PC_CONSOLE_DEBUG,
+    PC_CONSOLE_PORTS
+};
 
 /* Opens what config->console names and puts it into vm->console. -errno with vm->error. */
 WARN_UNUSED int pc_console_create(struct pc_console **out, struct vm *);
