@@ -448,10 +448,7 @@ static void describe_mask(struct native_stub *st, const struct x86_insn *insn,
     st->flags |= STUB_MASKED;
     if (row->flags & NATIVE_NF)
         st->flags |= STUB_NO_SUPP;
-    if (row->flags & NATIVE_GROUPED) {
-        st->flags |= insn->evex & 1 ? STUB_BROADCAST : STUB_GROUPED;
-        st->elems = (uint8_t)vl;
-    } else if (insn->evex & 1 || row->flags & NATIVE_SPREAD) {
+    if (insn->evex & 1 || row->flags & NATIVE_SPREAD) {
         st->flags |= STUB_BROADCAST;
         st->elems = (uint8_t)(vl / el);
         if (!w && row->flags & NATIVE_HALF)

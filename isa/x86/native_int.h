@@ -64,7 +64,6 @@ enum {
     STUB_NO_SUPP = BIT(3),   /* masked, but without fault suppression */
     STUB_MASKED = BIT(4),    /* memory operand under a mask */
     STUB_BROADCAST = BIT(5), /* one memory value for all mask bits */
-    STUB_GROUPED = BIT(7),   /* each memory element belongs to eight mask bits in a row */
     STUB_PACKED = BIT(6),    /* compress, expand: elements in memory lie without gaps */
 };
 
@@ -150,7 +149,6 @@ enum {
     NATIVE_ALIGNED = 32,  /* alignment required */
     NATIVE_HALF = 64,     /* W=0: as many elements as the vector has of twice the size */
     NATIVE_QUARTER = 128, /* W=0: … of four times the size */
-    NATIVE_GROUPED = 512, /* EL8: a quadword for each eight elements */
     NATIVE_SPREAD = 256,  /* one memory value spread over all elements */
 };
 

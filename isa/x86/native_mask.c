@@ -73,11 +73,6 @@ void native_load_masked(struct x86_cpu *cpu, const struct x86_insn *insn,
     } else if (st->flags & STUB_BROADCAST) {
         unsigned parts = MAX(size / st->elem, 1u);
         load_elements(cpu, insn->seg, lin, mem, fold_mask(mask, parts), size / parts, parts);
-    } else if (st->flags & STUB_GROUPED) {
-        uint64_t groups = 0;
-        for (unsigned i = 0; i < size / 8; i++)
-            groups |= (uint64_t)((mask >> 8 * i & 0xff) != 0) << i;
-        load_elements(cpu, insn->seg, lin, mem, groups, 8, size / 8);
     } else {
         load_elements(cpu, insn->seg, lin, mem, mask, st->elem, st->elems);
     }

@@ -57,7 +57,6 @@ enum {
     HALF = NATIVE_HALF,
     QUART = NATIVE_QUARTER,
     BCST = NATIVE_SPREAD,
-    GROUP = NATIVE_GROUPED,
 };
 #define R(page, first, last, feature, flags) { page, first, last, NATIVE_F_##feature, flags },
 
@@ -570,7 +569,7 @@ static const struct native_row rows[] = {
     R(E_0F3A_66, 0x71, 0x71, VBMI2, EW)
     R(E_0F3A_66, 0x72, 0x72, VBMI2, E2)
     R(E_0F3A_66, 0x73, 0x73, VBMI2, EW)
-    R(E_0F3A_66, 0xce, 0xcf, GFNI, E8 | GROUP)
+    R(E_0F3A_66, 0xce, 0xcf, GFNI, NF | E8)
     /* EVEX 0F3A F3 */
     R(E_0F3A_F3, 0xc2, 0xc2, FP16, FP | E2)
     /* EVEX MAP5 NP */

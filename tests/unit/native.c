@@ -5,245 +5,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "isa/x86/native_int.h"
+#include "tests/unit/native_direct.h"
 #include "tests/unit/native_insns.h"
 #include "tests/unit/unit.h"
-
-enum {
-    RAM_PAGES = 32,
-    DATA = 0x10000, /* two pages of data, a hole behind them */
-    DATA_SIZE = 0x2000,
-    HOLE = DATA + DATA_SIZE,
-    MIDDLE = 0x1000 - 192, /* where rbx points, in the data: operands cross the page */
-    ROUNDS = 12,
-};
-
-static uint64_t seed = 0x243f6a8885a308d3;
-
-static uint64_t rnd(void)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return seed * 0x2545f4914f6cdd1dull;
-}
-
-/* ---- direct execution ---- */
-
-struct direct {
-    uint64_t gpr[16], flags, mask;
-    uint8_t in[4096] __attribute__((aligned(64))), out[4096] __attribute__((aligned(64)));
-};
-
-/* void direct_head(struct direct *): r15 keeps the argument; the copy has the instruction and the
- * tail behind the head. rsp and r15 are not loaded. */
-extern const uint8_t direct_head[], direct_tail[], direct_end[];
-__asm__(".pushsection .rodata\n"
-        "direct_head: push %rbx\n push %rbp\n push %r12\n push %r13\n push %r14\n push %r15\n"
-        "mov %rdi, %r15\n"
-        "mov 136(%r15), %eax\n mov 140(%r15), %edx\n"
-        "test %eax, %eax\n jz 1f\n xrstor64 192(%r15)\n jmp 2f\n"
-        "1: fxrstor64 192(%r15)\n2:"
-        "pushq 128(%r15)\n popfq\n"
-        "mov 0(%r15), %rax\n mov 8(%r15), %rcx\n mov 16(%r15), %rdx\n mov 24(%r15), %rbx\n"
-        "mov 40(%r15), %rbp\n mov 48(%r15), %rsi\n mov 56(%r15), %rdi\n mov 64(%r15), %r8\n"
-        "mov 72(%r15), %r9\n mov 80(%r15), %r10\n mov 88(%r15), %r11\n mov 96(%r15), %r12\n"
-        "mov 104(%r15), %r13\n mov 112(%r15), %r14\n"
-        "direct_tail:"
-        "mov %rax, 0(%r15)\n mov %rcx, 8(%r15)\n mov %rdx, 16(%r15)\n mov %rbx, 24(%r15)\n"
-        "mov %rbp, 40(%r15)\n mov %rsi, 48(%r15)\n mov %rdi, 56(%r15)\n mov %r8, 64(%r15)\n"
-        "mov %r9, 72(%r15)\n mov %r10, 80(%r15)\n mov %r11, 88(%r15)\n mov %r12, 96(%r15)\n"
-        "mov %r13, 104(%r15)\n mov %r14, 112(%r15)\n"
-        "pushfq\n popq 128(%r15)\n"
-        "mov 136(%r15), %eax\n mov 140(%r15), %edx\n"
-        "test %eax, %eax\n jz 1f\n xsave64 4288(%r15)\n"
-        "test $4, %al\n jz 2f\n vzeroupper\n jmp 2f\n"
-        "1: fxsave64 4288(%r15)\n2:"
-        "fninit\n pushq $0x1f80\n ldmxcsr (%rsp)\n add $8, %rsp\n cld\n"
-        "pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %rbp\n pop %rbx\n ret\n"
-        "direct_end:\n.popsection\n");
-_Static_assert(offsetof(struct direct, in) == 192 && offsetof(struct direct, out) == 4288,
-               "as the assembly says");
-
-static uint8_t *exec_page;
-static uint8_t *direct_at; /* address of the instruction */
-
-static void run_direct(struct direct *d, const uint8_t *insn, unsigned len)
-{
-    size_t head = (size_t)(direct_tail - direct_head), tail = (size_t)(direct_end - direct_tail);
-    memcpy(exec_page, direct_head, head);
-    direct_at = exec_page + head;
-    memcpy(direct_at, insn, len);
-    memcpy(direct_at + len, direct_tail, tail);
-    ((void (*)(struct direct *))(uintptr_t)exec_page)(d);
-}
-
-/* ---- emulated execution ---- */
-
-static uint8_t ram[RAM_PAGES * 4096] __attribute__((aligned(4096)));
-static struct x86_cpu *cpu;
-
-static uint8_t *env_ram(struct x86_cpu *c, uint64_t gpa, unsigned *props)
-{
-    (void)c;
-    *props = X86_RAM_WRITABLE;
-    return gpa < sizeof(ram) ? ram + gpa : NULL;
-}
-static bool env_mmio(struct x86_cpu *c, uint64_t gpa, void *data, unsigned len, bool write)
-{
-    (void)c, (void)gpa;
-    if (!write)
-        memset(data, 0xff, len);
-    return true;
-}
-static void env_cpuid(struct x86_cpu *c, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
-{
-    (void)c, (void)leaf, (void)subleaf;
-    memset(out, 0, 16);
-}
-static const struct x86_env env = { .ram = env_ram, .mmio = env_mmio, .cpuid = env_cpuid };
-
-static void set_mode(unsigned bytes)
-{
-    uint32_t db = bytes == 4 ? X86_SEG_DB : 0;
-    cpu->cr0 = X86_CR0_PE | X86_CR0_NE | X86_CR0_ET | X86_CR0_MP | (bytes == 2 ? 0 : X86_CR0_PG);
-    if (bytes == 2)
-        cpu->cr0 &= ~X86_CR0_PE;
-    cpu->cr4 = X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT | X86_CR4_OSXSAVE | X86_CR4_PAE;
-    cpu->cr3 = 0x1000;
-    cpu->efer = bytes == 8 ? X86_EFER_LMA | X86_EFER_LME : 0;
-    cpu->xcr0 = cpu->native->xcr0;
-    for (unsigned i = 0; i < 4; i++)
-        cpu->pdpte[i] = i ? 0 : 0x3001;
-    for (unsigned i = 0; i < X86_SREG_COUNT; i++) {
-        uint32_t type = i == X86_CS ? 0x9b : 0x93;
-        cpu->seg[i] = (struct x86_seg){ 0, bytes == 2 ? 0xfffff : 0xffffffff, type | db, 8 };
-    }
-    if (bytes == 8)
-        cpu->seg[X86_CS].attr |= X86_SEG_L;
-    x86_state_changed(cpu);
-}
-
-/* Identity map of the RAM but for one page. */
-static void make_tables(void)
-{
-    le64_put(ram + 0x1000, 0x2003);
-    le64_put(ram + 0x2000, 0x3003);
-    le64_put(ram + 0x3000, 0x4003);
-    for (unsigned i = 0; i < 512; i++)
-        le64_put(ram + 0x4000 + 8 * i, i * 0x1000ull | (i == HOLE >> 12 ? 0 : 3));
-}
-
-/* Executes one instruction; the vector it faulted with, or -1. */
-static int emulate(const uint8_t *code, unsigned len)
-{
-    static struct x86_insn insn;
-    unsigned mode = cpu->code;
-    if (x86_decode(&insn, code, MAX(len, 15u), mode) != X86_DECODE_OK || insn.len != len)
-        return -2;
-    insn.exec = x86_bind_native(&insn);
-    if (!insn.exec)
-        return -4;
-    cpu->insn_rip = 0x12345;
-    cpu->rip = cpu->insn_rip + insn.len;
-    if (__builtin_setjmp(cpu->jmp))
-        return cpu->thrown == X86_EXIT_NONE ? cpu->exc.vector : -3;
-    insn.exec(cpu, &insn);
-    return -1;
-}
-
-/* Is it known that this host cannot execute it? */
-static bool unsupported(const uint8_t *code)
-{
-    struct x86_insn insn;
-    uint8_t buf[16] = { 0 };
-    memcpy(buf, code, 15);
-    return x86_decode(&insn, buf, 15, 8) == X86_DECODE_OK && insn.map != X86_MAP_1BYTE &&
-           insn.op != X86_OP_EMMS && insn.op != X86_OP_VZERO && insn.op != X86_OP_LDMXCSR &&
-           insn.op != X86_OP_STMXCSR && !native_lookup(cpu->native, &insn);
-}
-
-/* ---- random state ---- */
-
-static uint64_t interesting(void)
-{
-    static const uint64_t v[] = {
-        0,
-        0x3f8000003f800000,
-        0x7f8000007fc00000,
-        0x0000000100000001,
-        0x8000000080000000,
-        0x3ff0000000000000,
-        0x7ff0000000000000,
-        0xfff8000000000000,
-        0x0010000000000000,
-        0x0000000000000001,
-        0x7fefffffffffffff,
-        0x7f7fffff00800000,
-        0x00003c007c000001,
-        0x4330000000000000,
-        0xc1e0000000200000,
-        0x4141414100414200,
-    };
-    switch (rnd() % 4) {
-    case 0: return rnd();
-    case 1: return v[rnd() % ARRAY_LEN(v)];
-    case 2: return (rnd() & 0x83ffffff83ffffff) | 0x3c0000003c000000;
-    default: return (rnd() & 0x800fffffffffffff) | (0x3f0 + rnd() % 32) << 52;
-    }
-}
-
-/* A standard-format image with all components in use. */
-static void random_state(uint8_t *x)
-{
-    const struct x86_native *n = cpu->native;
-    uint16_t fcw = 0x40 | (rnd() & 0xf00) | (rnd() % 4 ? 0x3f : rnd() & 0x3f);
-    uint16_t fsw = (rnd() & 0x4700) | (rnd() & fcw & 0x3f) | (rnd() % 3 ? 0 : rnd() & 0x3800);
-    memset(x, 0, 4096);
-    le16_put(x + FX_FCW, fcw);
-    le16_put(x + FX_FSW, fsw);
-    x[FX_FTW] = (uint8_t)(rnd() % 2 ? 0xff : rnd());
-    le16_put(x + FX_FOP, 0x123);
-    le64_put(x + FX_FIP, 0x1111);
-    le64_put(x + FX_FDP, 0x2222);
-    le32_put(x + FX_MXCSR, MXCSR_RESET | (rnd() & 0xe040) | (rnd() & 0x3f));
-    for (unsigned i = 0; i < 8; i++) {
-        uint64_t m = rnd();
-        uint16_t e = (uint16_t)((rnd() & 0x8000) | (0x3fff - 40 + rnd() % 80));
-        switch (rnd() % 8) {
-        case 0:
-            m = 0;
-            e &= 0x8000;
-            break;
-        case 1: e |= 0x7fff; break;
-        case 2: e &= 0x8000; break;
-        case 3: m = BIT(63); break;
-        default: m |= BIT(63);
-        }
-        if (rnd() % 16 == 0)
-            m = rnd();
-        le64_put(x + FX_ST + 16 * i, m);
-        le16_put(x + FX_ST + 16 * i + 8, e);
-    }
-    for (unsigned i = FX_XMM; i < FX_XMM + 256; i += 8)
-        le64_put(x + i, interesting());
-    for (unsigned c = 2; c < NATIVE_COMPONENTS; c++)
-        for (unsigned i = 0; i < n->component[c].size; i += 8)
-            le64_put(x + n->component[c].offset + i, c == 5 ? rnd() : interesting());
-    /* Registers 6 and 7 are indexes of gathers: small. */
-    for (unsigned r = 6; r < 8; r++)
-        for (unsigned i = 0; i < 64; i += r == 6 ? 8 : 4) {
-            uint64_t v = rnd() % 128;
-            unsigned size = r == 6 ? 8 : 4;
-            if (i < 16)
-                le_put(x + FX_XMM + 16 * r + i, v, size);
-            else if (i < 32 && n->component[2].size)
-                le_put(x + n->component[2].offset + 16 * r + i - 16, v, size);
-            else if (i >= 32 && n->component[6].size)
-                le_put(x + n->component[6].offset + 32 * r + i - 32, v, size);
-        }
-    le64_put(x + XSAVE_HEADER, n->xcr0);
-}
 
 static unsigned shown;
 
@@ -268,7 +32,6 @@ static void compare(const char *text, const char *what, const uint8_t *is, const
     unit_passed++;
 }
 
-/* Flags that are undefined behind an instruction with defined ones: none here. */
 static void one_round(const uint8_t *code, unsigned len, const char *text, unsigned round)
 {
     static struct direct d;
@@ -349,6 +112,469 @@ static void test_against_direct(void)
            skipped);
 }
 
+/* ---- faults ---- */
+
+/* Bytes of an instruction given in assembly. */
+#define CODE(name, text)                                                                           \
+    extern const uint8_t name[], name##_end[];                                                     \
+    __asm__(".pushsection .rodata\n" #name ": " text "\n" #name "_end: .space 16\n.popsection\n")
+#define RUN(name) emulate(name, (unsigned)(name##_end - name))
+
+CODE(i_addps, "addps (%rbx), %xmm1");
+CODE(i_addpd_reg, "addpd %xmm2, %xmm1");
+CODE(i_divss, "divss %xmm2, %xmm1");
+CODE(i_divps, "divps %xmm2, %xmm1");
+CODE(i_mulss, "mulss %xmm2, %xmm1");
+CODE(i_cvttss2si, "cvttss2si %xmm1, %eax");
+CODE(i_comiss, "comiss %xmm1, %xmm2");
+CODE(i_movaps_store, "movaps %xmm1, (%rbx)");
+CODE(i_movups_load, "movups (%rbx), %xmm1");
+CODE(i_vmovaps, "vmovaps (%rbx), %ymm1");
+CODE(i_vaddps, "vaddps %ymm1, %ymm2, %ymm3");
+CODE(i_vaddps512, "vaddps %zmm1, %zmm2, %zmm3");
+CODE(i_kmov, "kmovw %k1, %k2");
+CODE(i_paddb_mmx, "paddb %mm1, %mm2");
+CODE(i_fld1, "fld1");
+CODE(i_fdivp, "fdivrp");
+CODE(i_fwait, "fwait");
+CODE(i_fnstsw, "fnstsw %ax");
+CODE(i_fnclex, "fnclex");
+CODE(i_fstp, "fstpl (%rbx)");
+CODE(i_fistp, "fistpl (%rbx)");
+CODE(i_fxsave, "fxsave (%rbx)");
+CODE(i_fxsave64, "fxsave64 (%rbx)");
+CODE(i_fxrstor, "fxrstor (%rbx)");
+CODE(i_fxrstor64, "fxrstor64 (%rbx)");
+CODE(i_xsave, "xsave (%rbx)");
+CODE(i_xsave64, "xsave64 (%rbx)");
+CODE(i_xsaveopt64, "xsaveopt64 (%rbx)");
+CODE(i_xsavec64, "xsavec64 (%rbx)");
+CODE(i_xsaves64, "xsaves64 (%rbx)");
+CODE(i_xrstor, "xrstor (%rbx)");
+CODE(i_xrstor64, "xrstor64 (%rbx)");
+CODE(i_ldmxcsr, "ldmxcsr (%rbx)");
+CODE(i_vmaskmov_load, "vmaskmovps (%rbx), %ymm1, %ymm2");
+CODE(i_vmaskmov_store, "vmaskmovps %ymm2, %ymm1, (%rbx)");
+CODE(i_maskmovdqu, "maskmovdqu %xmm1, %xmm2");
+CODE(i_vmovdqu8_load, "vmovdqu8 (%rbx), %zmm2{%k1}{z}");
+CODE(i_vmovdqu8_store, "vmovdqu8 %zmm2, (%rbx){%k1}");
+CODE(i_vpexpandd, "vpexpandd (%rbx), %zmm2{%k1}{z}");
+CODE(i_vpcompressd, "vpcompressd %zmm2, (%rbx){%k1}");
+CODE(i_vmovaps_masked, "vmovaps (%rbx), %zmm2{%k1}");
+CODE(i_vbroadcast, "vaddps (%rbx){1to16}, %zmm2, %zmm2{%k1}");
+CODE(i_vpgatherdd, "vpgatherdd %xmm1, (%rbx,%xmm7,4), %xmm2");
+
+static void fresh(void)
+{
+    x86_native_reset(cpu);
+    set_mode(8);
+    memset(cpu->gpr, 0, sizeof(cpu->gpr));
+    cpu->gpr[X86_RBX] = DATA;
+    cpu->rflags = X86_F1;
+    for (unsigned i = 0; i < DATA_SIZE; i++)
+        ram[DATA + i] = (uint8_t)(i * 7 + 1);
+}
+
+static void set_xmm(unsigned r, uint32_t a, uint32_t b, uint32_t c, uint32_t d)
+{
+    const uint32_t v[4] = { a, b, c, d };
+    memcpy(cpu->xsave + FX_XMM + 16 * r, v, sizeof(v));
+}
+static uint32_t xmm(unsigned r, unsigned i) { return le32(cpu->xsave + FX_XMM + 16 * r + 4 * i); }
+static uint32_t mxcsr(void) { return le32(cpu->xsave + FX_MXCSR); }
+static void set_mxcsr(uint32_t v) { le32_put(cpu->xsave + FX_MXCSR, v); }
+
+enum { ONE = 0x3f800000, TWO = 0x40000000, HUGE = 0x7f7fffff, MIN_NORMAL = 0x00800000 };
+
+/* What a state that forbids the unit makes of an instruction. */
+static void test_availability(void)
+{
+    static const struct {
+        const uint8_t *code, *end;
+        uint64_t cr0, no_cr4, no_xcr0;
+        int vector;
+    } cases[] = {
+        { i_addps, i_addps_end, X86_CR0_TS, 0, 0, X86_NM },
+        { i_addps, i_addps_end, X86_CR0_EM | X86_CR0_TS, 0, 0, X86_UD },
+        { i_addps, i_addps_end, X86_CR0_TS, X86_CR4_OSFXSR, 0, X86_UD },
+        { i_paddb_mmx, i_paddb_mmx_end, X86_CR0_EM | X86_CR0_TS, 0, 0, X86_UD },
+        { i_paddb_mmx, i_paddb_mmx_end, X86_CR0_TS, 0, 0, X86_NM },
+        { i_paddb_mmx, i_paddb_mmx_end, 0, X86_CR4_OSFXSR, 0, -1 },
+        { i_fld1, i_fld1_end, X86_CR0_EM, 0, 0, X86_NM },
+        { i_fld1, i_fld1_end, X86_CR0_TS, 0, 0, X86_NM },
+        { i_fld1, i_fld1_end, 0, X86_CR4_OSFXSR, 0, -1 },
+        { i_fnstsw, i_fnstsw_end, X86_CR0_TS, 0, 0, X86_NM },
+        { i_fwait, i_fwait_end, X86_CR0_TS, 0, 0, X86_NM },
+        { i_fwait, i_fwait_end, X86_CR0_EM, 0, 0, -1 },
+        { i_vaddps, i_vaddps_end, X86_CR0_TS, 0, 0, X86_NM },
+        { i_vaddps, i_vaddps_end, X86_CR0_TS, X86_CR4_OSXSAVE, 0, X86_UD },
+        { i_vaddps, i_vaddps_end, 0, 0, X86_XCR0_AVX, X86_UD },
+        { i_vaddps, i_vaddps_end, X86_CR0_EM, 0, X86_XCR0_AVX512, -1 },
+        { i_vaddps512, i_vaddps512_end, X86_CR0_TS, 0, X86_XCR0_OPMASK, X86_UD },
+        { i_kmov, i_kmov_end, 0, 0, X86_XCR0_HI16_ZMM, X86_UD },
+        { i_kmov, i_kmov_end, X86_CR0_TS, 0, 0, X86_NM },
+        { i_fxsave, i_fxsave_end, X86_CR0_EM, 0, 0, X86_NM },
+        { i_fxsave, i_fxsave_end, 0, X86_CR4_OSFXSR, 0, -1 },
+        { i_xsave, i_xsave_end, 0, X86_CR4_OSXSAVE, 0, X86_UD },
+        { i_xsave, i_xsave_end, X86_CR0_TS, 0, 0, X86_NM },
+        { i_xsave, i_xsave_end, X86_CR0_EM, 0, 0, -1 },
+        { i_xsaves64, i_xsaves64_end, 0, 0, 0, X86_UD },
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(cases); i++) {
+        fresh();
+        if (unsupported(cases[i].code))
+            continue;
+        cpu->cr0 |= cases[i].cr0;
+        cpu->cr4 &= ~cases[i].no_cr4;
+        cpu->xcr0 &= ~cases[i].no_xcr0;
+        int is = emulate(cases[i].code, (unsigned)(cases[i].end - cases[i].code));
+        if (is != cases[i].vector)
+            printf("availability case %u\n", i);
+        CHECK_EQ(is, cases[i].vector);
+    }
+}
+
+static void test_alignment(void)
+{
+    fresh();
+    cpu->gpr[X86_RBX] = DATA + 8;
+    CHECK_EQ(RUN(i_addps), X86_GP);
+    CHECK_EQ(RUN(i_movaps_store), X86_GP);
+    CHECK_EQ(RUN(i_movups_load), -1);
+    CHECK_EQ(RUN(i_fxsave), X86_GP);
+    cpu->gpr[X86_RBX] = DATA + 16;
+    CHECK_EQ(RUN(i_addps), -1);
+    CHECK_EQ(RUN(i_xsave), X86_GP);
+    if (!unsupported(i_vmovaps))
+        CHECK_EQ(RUN(i_vmovaps), X86_GP);
+    if (!unsupported(i_vmovaps_masked)) {
+        native_mask_set(cpu, 1, 1);
+        CHECK_EQ(RUN(i_vmovaps_masked), X86_GP);
+        native_mask_set(cpu, 1, 0x10000);
+        CHECK_EQ(RUN(i_vmovaps_masked), -1);
+    }
+    cpu->gpr[X86_RBX] = 0x8000000000000000;
+    CHECK_EQ(RUN(i_movups_load), X86_GP);
+}
+
+static void test_simd_exceptions(void)
+{
+    fresh(); /* divide by zero, unmasked: nothing but the flag changes */
+    set_mxcsr(MXCSR_RESET & ~BIT(9));
+    set_xmm(1, ONE, 5, 6, 7);
+    CHECK_EQ(RUN(i_divss), X86_XM);
+    CHECK_EQ(mxcsr(), (MXCSR_RESET & ~BIT(9)) | BIT(2));
+    CHECK_EQ(xmm(1, 0), ONE);
+    cpu->cr4 &= ~X86_CR4_OSXMMEXCPT;
+    CHECK_EQ(RUN(i_divss), X86_UD);
+
+    fresh(); /* an exception before the computation hides those after it */
+    set_mxcsr(MXCSR_RESET & ~BIT(9));
+    set_xmm(1, ONE, ONE, ONE, ONE);
+    set_xmm(2, 0, 0x40400000, ONE, ONE); /* 1/0, 1/3 (inexact) */
+    CHECK_EQ(RUN(i_divps), X86_XM);
+    CHECK_EQ(mxcsr() & MXCSR_FLAGS, BIT(2));
+
+    fresh(); /* an exception after the computation reports all */
+    set_mxcsr(MXCSR_RESET & ~BIT(12));
+    set_xmm(1, ONE, ONE, ONE, ONE);
+    set_xmm(2, 0, 0x40400000, ONE, ONE);
+    CHECK_EQ(RUN(i_divps), X86_XM);
+    CHECK_EQ(mxcsr() & MXCSR_FLAGS, BIT(2) | BIT(5));
+    CHECK_EQ(xmm(1, 1), ONE);
+
+    fresh(); /* unmasked, but it does not happen */
+    set_mxcsr(MXCSR_RESET & ~(BIT(7) | BIT(11)));
+    set_xmm(1, ONE, 0, 0, 0);
+    set_xmm(2, 0x40400000, 0, 0, 0);
+    CHECK_EQ(RUN(i_divss), -1);
+    CHECK_EQ(xmm(1, 0), 0x3eaaaaab);
+    CHECK_EQ(mxcsr() & MXCSR_FLAGS, BIT(5));
+
+    fresh(); /* exact tiny result: no exception if masked, one if not */
+    set_xmm(1, MIN_NORMAL, 0, 0, 0);
+    set_xmm(2, 0x3f000000, 0, 0, 0);
+    CHECK_EQ(RUN(i_mulss), -1);
+    CHECK_EQ(mxcsr(), MXCSR_RESET);
+    set_xmm(1, MIN_NORMAL, 0, 0, 0);
+    set_mxcsr(MXCSR_RESET & ~(uint32_t)MXCSR_UM);
+    CHECK_EQ(RUN(i_mulss), X86_XM);
+    CHECK_EQ(mxcsr() & MXCSR_FLAGS, MXCSR_UE);
+    CHECK_EQ(xmm(1, 0), MIN_NORMAL);
+
+    fresh(); /* general register and flags stay */
+    set_mxcsr(MXCSR_RESET & ~BIT(7));
+    set_xmm(1, 0x7fc00000, 0, 0, 0);
+    cpu->gpr[X86_RAX] = 77;
+    CHECK_EQ(RUN(i_cvttss2si), X86_XM);
+    CHECK_EQ(cpu->gpr[X86_RAX], 77);
+    CHECK_EQ(RUN(i_comiss), X86_XM);
+    CHECK_EQ(cpu->rflags, X86_F1);
+
+    fresh(); /* the memory operand faults first */
+    set_mxcsr(0);
+    cpu->gpr[X86_RBX] = HOLE;
+    CHECK_EQ(RUN(i_addps), X86_PFV);
+    CHECK_EQ(mxcsr(), 0);
+    cpu->gpr[X86_RBX] = DATA;
+    le32_put(ram + DATA, 0x00b00000);
+    CHECK_EQ(RUN(i_ldmxcsr), X86_GP);
+}
+
+static void test_x87_exceptions(void)
+{
+    fresh();
+    le16_put(cpu->xsave + FX_FCW, 0x37b); /* divide by zero unmasked */
+    CHECK_EQ(RUN(i_fld1), -1);
+    CHECK_EQ(RUN(i_fld1), -1);
+    memset(cpu->xsave + FX_ST, 0, 10); /* ST0 = 0 */
+    CHECK_EQ(RUN(i_fdivp), -1);        /* raised, not yet taken; ST1 unchanged, no pop */
+    CHECK_EQ(le16(cpu->xsave + FX_FSW) & 0xff, FSW_ES | BIT(2));
+    CHECK_EQ(le64(cpu->xsave + FX_FIP), 0x12345);
+    CHECK_EQ(RUN(i_fnstsw), -1);
+    CHECK_EQ(cpu->gpr[X86_RAX] & 0x80ff, FSW_ES | BIT(2) | FSW_B);
+    CHECK_EQ(RUN(i_fwait), X86_MF);
+    CHECK_EQ(RUN(i_fld1), X86_MF);
+    CHECK_EQ(RUN(i_paddb_mmx), X86_MF);
+    CHECK_EQ(RUN(i_addpd_reg), -1);
+    CHECK_EQ(RUN(i_fnclex), -1);
+    CHECK_EQ(RUN(i_fwait), -1);
+
+    fresh(); /* an unmasked invalid operation leaves the destination in memory alone */
+    le16_put(cpu->xsave + FX_FCW, 0x37e);
+    CHECK_EQ(RUN(i_fld1), -1);
+    le16_put(cpu->xsave + FX_ST + 8, 0x7fff); /* infinity */
+    CHECK_EQ(RUN(i_fistp), -1);
+    CHECK_EQ(le32(ram + DATA), 0x160f0801);
+    CHECK_EQ(le16(cpu->xsave + FX_FSW) & 0xff, FSW_ES | BIT(0));
+
+    fresh(); /* a store that faults does not pop */
+    CHECK_EQ(RUN(i_fld1), -1);
+    cpu->gpr[X86_RBX] = HOLE;
+    CHECK_EQ(RUN(i_fstp), X86_PFV);
+    CHECK_EQ(cpu->xsave[FX_FTW], 0x80);
+}
+
+/* Masked elements in the unmapped page do not fault, others do and change nothing. */
+static void test_partial_memory(void)
+{
+    const uint32_t all = 0xffffffff;
+    fresh();
+    cpu->gpr[X86_RDI] = HOLE - 8;
+    set_xmm(1, all, all, 0, 0);
+    set_xmm(2, 0x11111111, 0x22222222, 3, 4);
+    CHECK_EQ(RUN(i_maskmovdqu), -1); /* xmm1 is the mask */
+    CHECK_EQ(le64(ram + HOLE - 8), 0x2222222211111111);
+    set_xmm(1, all, all, 0, all);
+    ram[HOLE - 1] = 5;
+    CHECK_EQ(RUN(i_maskmovdqu), X86_PFV);
+    CHECK_EQ(ram[HOLE - 1], 5);
+
+    if (unsupported(i_vmaskmov_load))
+        return;
+    fresh();
+    cpu->gpr[X86_RBX] = HOLE - 16;
+    set_xmm(1, all, 0, 0, all); /* the upper half, in the hole, is masked */
+    CHECK_EQ(RUN(i_vmaskmov_load), -1);
+    CHECK_EQ(xmm(2, 0), le32(ram + HOLE - 16));
+    CHECK_EQ(xmm(2, 1), 0);
+    CHECK_EQ(RUN(i_vmaskmov_store), -1);
+    cpu->gpr[X86_RBX] = HOLE - 12;
+    set_xmm(2, 9, 9, 9, 9);
+    CHECK_EQ(RUN(i_vmaskmov_load), X86_PFV);
+    CHECK_EQ(xmm(2, 0), 9);
+    CHECK_EQ(RUN(i_vmaskmov_store), X86_PFV);
+    CHECK_EQ(le32(ram + HOLE - 12) != 9, 1);
+    fresh();
+    set_xmm(1, all, all, 0, all);
+    set_xmm(7, 0, 0xffffffff, 1 << 20, 2); /* element 2 is far away, but masked */
+    CHECK_EQ(RUN(i_vpgatherdd), -1);
+    CHECK_EQ(xmm(2, 3), le32(ram + DATA + 8));
+    CHECK_EQ(xmm(2, 1), le32(ram + DATA - 4));
+    CHECK_EQ(xmm(1, 0) | xmm(1, 3), 0);
+    cpu->gpr[X86_RBX] = HOLE - 4;
+    set_xmm(1, all, 0, 0, all);
+    CHECK_EQ(RUN(i_vpgatherdd), X86_PFV);
+
+    if (unsupported(i_vmovdqu8_load))
+        return;
+    fresh();
+    cpu->gpr[X86_RBX] = HOLE - 3;
+    native_mask_set(cpu, 1, 5);
+    CHECK_EQ(RUN(i_vmovdqu8_load), -1);
+    CHECK_EQ(xmm(2, 0), (uint32_t)(ram[HOLE - 3] | ram[HOLE - 1] << 16));
+    CHECK_EQ(RUN(i_vmovdqu8_store), -1);
+    native_mask_set(cpu, 1, 8);
+    CHECK_EQ(RUN(i_vmovdqu8_load), X86_PFV);
+    CHECK_EQ(RUN(i_vmovdqu8_store), X86_PFV);
+    native_mask_set(cpu, 1, 0x8001);
+    cpu->gpr[X86_RBX] = HOLE - 8;
+    CHECK_EQ(RUN(i_vpexpandd), -1); /* two elements, one behind another */
+    CHECK_EQ(xmm(2, 0), le32(ram + HOLE - 8));
+    CHECK_EQ(RUN(i_vpcompressd), -1);
+    native_mask_set(cpu, 1, 0x8003);
+    CHECK_EQ(RUN(i_vpexpandd), X86_PFV);
+    CHECK_EQ(RUN(i_vpcompressd), X86_PFV);
+    cpu->gpr[X86_RBX] = HOLE;
+    native_mask_set(cpu, 1, 0xffff0000);
+    CHECK_EQ(RUN(i_vbroadcast), -1);
+    native_mask_set(cpu, 1, 0x8000);
+    CHECK_EQ(RUN(i_vbroadcast), X86_PFV);
+}
+
+/* ---- saved state ---- */
+
+/* The images the instruction leaves, directly and emulated, and the state it sets. */
+static void compare_state(const uint8_t *code, unsigned len, const char *text, uint64_t rfbm,
+                          const uint8_t *area, unsigned size)
+{
+    static struct direct d;
+    static uint8_t mem[4096] __attribute__((aligned(64))), image[4096];
+    random_state(d.in);
+    if (rnd() % 2)
+        le64_put(d.in + XSAVE_HEADER, cpu->native->xcr0 & rnd());
+    fresh();
+    CHECK_EQ(x86_native_set_xsave(cpu, d.in, sizeof(d.in)), 0);
+    memcpy(mem, area, size);
+    memcpy(ram + DATA, area, size);
+    memset(d.gpr, 0, sizeof(d.gpr));
+    d.gpr[X86_RAX] = (uint32_t)rfbm;
+    d.flags = X86_F1;
+    d.mask = cpu->native->xcr0;
+    d.gpr[X86_RBX] = (uint64_t)(uintptr_t)mem;
+    cpu->gpr[X86_RAX] = d.gpr[X86_RAX];
+    run_direct(&d, code, len);
+    int fault = emulate(code, len);
+    if (fault != -1) {
+        differs(text, "fault", 0, (uint64_t)fault, ~0ull);
+        return;
+    }
+    compare(text, "image", ram + DATA, mem, size);
+    x86_native_get_xsave(cpu, image, sizeof(image));
+    compare(text, "x87", image, d.out, FX_MXCSR);
+    compare(text, "mxcsr", image + FX_MXCSR, d.out + FX_MXCSR, 4);
+    compare(text, "st", image + FX_ST, d.out + FX_ST, FX_XMM + 256 - FX_ST);
+    for (unsigned c = 2; c < NATIVE_COMPONENTS; c++)
+        compare(text, "component", image + cpu->native->component[c].offset,
+                d.out + cpu->native->component[c].offset, cpu->native->component[c].size);
+}
+#define STATE(name, rfbm, area, size)                                                              \
+    compare_state(name, (unsigned)(name##_end - name), #name, rfbm, area, size)
+
+static void test_state_images(void)
+{
+    static uint8_t area[4096];
+    static const uint64_t sets[] = { 1, 2, 3, 4, 6, 7, 0xe0, 0xe7, 0x47, 0 };
+    for (unsigned round = 0; round < 60; round++) {
+        uint64_t rfbm = sets[round % ARRAY_LEN(sets)];
+        for (unsigned i = 0; i < sizeof(area); i += 8)
+            le64_put(area + i, rnd());
+        STATE(i_fxsave, 0, area, FX_SIZE);
+        STATE(i_fxsave64, 0, area, FX_SIZE);
+        random_state(area);
+        STATE(i_fxrstor, 0, area, FX_SIZE);
+        STATE(i_fxrstor64, 0, area, FX_SIZE);
+        if (!(cpu->native->xcr0 & X86_XCR0_AVX))
+            continue;
+        uint64_t offered = cpu->native->xcr0;
+        rfbm &= offered;
+        for (unsigned i = 0; i < XSAVE_HEADER; i += 8)
+            le64_put(area + i, rnd());
+        memset(area + XSAVE_HEADER, 0, 64);
+        le64_put(area + XSAVE_HEADER, rnd() & 0xff);
+        STATE(i_xsave, rfbm, area, 4096);
+        STATE(i_xsave64, rfbm, area, 4096);
+        STATE(i_xsavec64, rfbm, area, 4096);
+        random_state(area);
+        le64_put(area + XSAVE_HEADER, rnd() & offered);
+        STATE(i_xrstor, rfbm, area, 4096);
+        STATE(i_xrstor64, rfbm, area, 4096);
+        /* Compacted: what XSAVEC of some components left. */
+        fresh();
+        random_state(area);
+        CHECK_EQ(x86_native_set_xsave(cpu, area, sizeof(area)), 0);
+        cpu->gpr[X86_RAX] = rnd() & offered;
+        memset(ram + DATA, 0, 4096);
+        CHECK_EQ(RUN(i_xsavec64), -1);
+        memcpy(area, ram + DATA, sizeof(area));
+        STATE(i_xrstor64, rfbm, area, 4096);
+    }
+}
+
+static void test_state_faults(void)
+{
+    static const struct {
+        unsigned at;
+        uint64_t value;
+    } bad[] = {
+        { XSAVE_HEADER, BIT(9) }, /* a component that is not offered */
+        { XSAVE_HEADER + 8, 1 },  /* XCOMP_BV without its bit 63 */
+        { XSAVE_HEADER + 16, 1 },
+        { XSAVE_HEADER + 8, XCOMP_COMPACT | BIT(9) },
+        { XSAVE_HEADER + 8, XCOMP_COMPACT | 1 }, /* less than XSTATE_BV */
+        { FX_MXCSR, 0xffffffff },
+    };
+    for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
+        fresh();
+        cpu->gpr[X86_RAX] = 7;
+        memset(ram + DATA, 0, 4096);
+        le32_put(ram + DATA + FX_MXCSR, MXCSR_RESET);
+        le64_put(ram + DATA + XSAVE_HEADER, 7 & cpu->native->xcr0);
+        CHECK_EQ(RUN(i_xrstor64), -1);
+        le64_put(ram + DATA + bad[i].at, bad[i].value);
+        set_xmm(3, 1, 2, 3, 4);
+        CHECK_EQ(RUN(i_xrstor64), X86_GP);
+        CHECK_EQ(xmm(3, 3), 4);
+    }
+    fresh();
+    memset(ram + DATA, 0xff, FX_SIZE);
+    CHECK_EQ(RUN(i_fxrstor), X86_GP);
+    /* An image from outside is checked too. */
+    static uint8_t image[4096];
+    random_state(image);
+    CHECK_EQ(x86_native_set_xsave(cpu, image, 600) == 0, !(cpu->native->xcr0 & X86_XCR0_AVX));
+    le32_put(image + FX_MXCSR, 0x12345678);
+    CHECK_EQ(x86_native_set_xsave(cpu, image, sizeof(image)) == 0, 0);
+}
+
+/* Only eight registers exist outside 64-bit mode. */
+static void test_other_modes(void)
+{
+    fresh();
+    set_xmm(1, ONE, ONE, ONE, ONE);
+    set_xmm(2, TWO, TWO, TWO, TWO);
+    set_mode(4);
+    static const uint8_t addps[] = { 0x0f, 0x58, 0xca, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+    CHECK_EQ(emulate(addps, 3), -1);
+    CHECK_EQ(xmm(1, 2), 0x40400000);
+    static const uint8_t fxsave32[] = { 0x0f, 0xae, 0x03, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+    set_xmm(9, 1, 1, 1, 1);
+    memset(ram + DATA, 0xcc, FX_SIZE);
+    CHECK_EQ(emulate(fxsave32, 3), -1);
+    CHECK_EQ(le32(ram + DATA + FX_XMM + 16), 0x40400000);
+    CHECK_EQ(ram[DATA + FX_XMM + 8 * 16], 0xcc);
+    static const uint8_t fxrstor32[] = { 0x0f, 0xae, 0x0b, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+    CHECK_EQ(emulate(fxrstor32, 3), -1);
+    CHECK_EQ(xmm(9, 0), 1);
+    /* fnstenv in 16-bit protected and in real mode */
+    static const uint8_t fld1[] = { 0xd9, 0xe8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+    static const uint8_t fnstenv16[] = { 0x66, 0xd9, 0x33, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+    CHECK_EQ(emulate(fld1, 2), -1);
+    memset(ram + DATA, 0xcc, 32);
+    CHECK_EQ(emulate(fnstenv16, 3), -1);
+    CHECK_EQ(le64(ram + DATA), 0x23453fff3800037full);
+    CHECK_EQ(le64(ram + DATA + 8), 0xcccc000000000000ull);
+    set_mode(2);
+    cpu->gpr[X86_RDI] = 0x5000;
+    static const uint8_t real[] = { 0xd9, 0x35, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+    CHECK_EQ(emulate(real, 2), -1);
+    CHECK_EQ(le16(ram + 0x5000 + 6), 0x2345);
+    CHECK_EQ(le16(ram + 0x5000 + 8), 0x1000);
+    /* VEX is undefined in real mode */
+    static const uint8_t vex[] = { 0xc5, 0xf8, 0x58, 0xc0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 };
+    CHECK_EQ(emulate(vex, 4), X86_UD);
+}
+
 int main(void)
 {
     exec_page =
@@ -371,6 +597,14 @@ int main(void)
     make_tables();
     set_mode(8);
     test_against_direct();
+    test_availability();
+    test_alignment();
+    test_simd_exceptions();
+    test_x87_exceptions();
+    test_partial_memory();
+    test_state_images();
+    test_state_faults();
+    test_other_modes();
     free(cpu->native);
     free(cpu);
     return unit_done("native");
