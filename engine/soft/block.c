@@ -119,8 +119,10 @@ void soft_cache_invalidate(struct soft_vcpu *v, const uint8_t *host, unsigned le
         publish_lines(v->vm, p);
     }
     pthread_mutex_unlock(&v->vm->code_lock);
-    if (hit)
+    if (hit) {
         v->cpu.stop = 1; /* the block under way may be what was dropped */
+        v->cpu.generation++;
+    }
 }
 
 void soft_cache_flush(struct soft_vcpu *v)
@@ -138,6 +140,8 @@ void soft_cache_flush(struct soft_vcpu *v)
                 publish_lines(v->vm, p);
             }
         }
+    v->cpu.stop = 1;
+    v->cpu.generation++;
     memset(c->pages, 0, SOFT_PAGE_HASH * sizeof(*c->pages));
     memset(c->hash, 0, SOFT_BLOCK_HASH * sizeof(*c->hash));
     c->used = 0;
@@ -201,7 +205,7 @@ static void *arena_take(struct soft_cache *c, size_t size)
 {
     void *p = c->arena + c->used;
 
-    size = ALIGN_UP(size, (size_t)16);
+    size = ALIGN_UP(size, (size_t)64);
     if (size > c->size - c->used)
         return NULL;
     c->used += size;
@@ -294,6 +298,7 @@ static struct soft_block *build(struct soft_vcpu *v, const uint8_t *host, unsign
     b = (struct soft_block *)(void *)(c->arena + c->used);
     b->host = host;
     b->key = (uint16_t)key;
+    b->next_generation = 0;
     do {
         memcpy(copy, host, avail);
         decode(b, copy, avail, v->cpu.code);
@@ -343,4 +348,47 @@ struct soft_block *soft_block_get(struct soft_vcpu *v)
             return NULL;
     }
     return b;
+}
+
+/*
+ * Links from a block to the two that last followed it hold as long as no translation and no block
+ * has been dropped since, and the mode is the same. Where linear addresses depend on CS's base
+ * there are none.
+ */
+const struct x86_insn *soft_block_next(struct x86_cpu *cpu, const struct x86_insn **end)
+{
+    struct soft_vcpu *v = soft_vcpu_of(cpu);
+    struct soft_block *b = v->current, *n;
+    const uint64_t rip = cpu->rip;
+
+    v->stat.blocks_run++;
+    if (unlikely(atomic_load_explicit(&v->attention, memory_order_relaxed) | cpu->shadow) ||
+        unlikely(--v->countdown < 0))
+        return NULL;
+    if (likely(b->next_generation == cpu->generation && b->next_mode == cpu->mode_key)) {
+        for (unsigned i = 0; i < 2; i++)
+            if (likely(b->next[i].rip == rip && b->next[i].block)) {
+                n = b->next[i].block;
+                goto found;
+            }
+    }
+    n = soft_block_get(v);
+    if (!n)
+        return NULL;
+    /* Building may have emptied the arena, b with it: then the generation has changed. */
+    if (cpu->mode_key & (X86_KEY_CODE64 | X86_KEY_FLAT) && !cpu->stop) {
+        if (b->next_generation != cpu->generation || b->next_mode != cpu->mode_key) {
+            b->next_generation = cpu->generation;
+            b->next_mode = cpu->mode_key;
+            b->next[0].block = b->next[1].block = NULL;
+        }
+        unsigned slot = b->next[0].block != NULL;
+        b->next[slot].rip = rip;
+        b->next[slot].block = n;
+    }
+    cpu->stop = 0;
+found:
+    v->current = n;
+    *end = n->insn + n->count;
+    return n->insn;
 }

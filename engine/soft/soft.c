@@ -308,9 +308,9 @@ static void soft_stats_write(struct engine_vm *evm, FILE *f)
         size_t offset;
     } field[] = {
 #define FIELD(name) { #name, offsetof(struct soft_stats, name) }
-        FIELD(insns),         FIELD(steps),         FIELD(blocks_run), FIELD(blocks_built),
-        FIELD(cache_flushes), FIELD(invalidations), FIELD(hot_steps),  FIELD(interrupts),
-        FIELD(nmis),          FIELD(halts),         FIELD(ticks),
+        FIELD(steps),         FIELD(blocks_run), FIELD(blocks_built), FIELD(cache_flushes),
+        FIELD(invalidations), FIELD(hot_steps),  FIELD(interrupts),   FIELD(nmis),
+        FIELD(halts),         FIELD(ticks),
 #undef FIELD
     };
     struct soft_vm *vm = soft_vm_of(evm);
@@ -320,6 +320,8 @@ static void soft_stats_write(struct engine_vm *evm, FILE *f)
         for (unsigned k = 0; k < ARRAY_LEN(field); k++)
             fprintf(f, "vcpu%u.%s %llu\n", v->id, field[k].name,
                     (unsigned long long)le64((const uint8_t *)&v->stat + field[k].offset));
+        fprintf(f, "vcpu%u.insns %llu\n", v->id,
+                (unsigned long long)(v->cpu.insns + v->stat.steps));
         fprintf(f, "vcpu%u.tlb_fills %llu\n", v->id, (unsigned long long)v->cpu.tlb_stats.fill);
         fprintf(f, "vcpu%u.tlb_flushes %llu\n", v->id, (unsigned long long)v->cpu.tlb_stats.flush);
         fprintf(f, "vcpu%u.page_faults %llu\n", v->id, (unsigned long long)v->cpu.tlb_stats.fault);

@@ -49,8 +49,14 @@ struct soft_vm {
 struct soft_block {
     const uint8_t *host; /* its first byte */
     uint16_t key, bytes, count;
+    uint32_t next_mode;       /* cpu->mode_key and … */
+    uint64_t next_generation; /* … cpu->generation for which next[] holds */
+    struct {
+        uint64_t rip;
+        struct soft_block *block;
+    } next[2]; /* what followed it */
     struct soft_block *hash_next, *page_next;
-    struct x86_insn insn[];
+    struct x86_insn insn[] __attribute__((aligned(64)));
 };
 
 /* What one vCPU has decoded from one page. */
@@ -65,6 +71,7 @@ struct soft_codepage {
 };
 
 enum { SOFT_BLOCK_HASH = 1 << 16, SOFT_PAGE_HASH = 1 << 13, SOFT_BLOCK_MAX = 32 };
+enum { SOFT_CLOCK_BLOCKS = 256 }; /* between looks at the clock */
 
 struct soft_cache {
     uint8_t *arena;
@@ -94,7 +101,7 @@ struct soft_message {
 };
 
 struct soft_stats {
-    uint64_t insns, steps, blocks_run, blocks_built, cache_flushes, invalidations, hot_steps;
+    uint64_t steps, blocks_run, blocks_built, cache_flushes, invalidations, hot_steps;
     uint64_t interrupts, nmis, halts, ticks, exits[64];
 };
 
@@ -126,6 +133,7 @@ struct soft_vcpu {
     struct x86_cpuid_entry cpuid[SOFT_MAX_CPUID];
     unsigned cpuid_count;
     struct soft_cache cache;
+    struct soft_block *current; /* being executed */
     void *code_rw, *code_rx;
     struct soft_stats stat;
     struct x86_cpu cpu;
@@ -168,6 +176,8 @@ WARN_UNUSED int soft_cache_init(struct soft_cache *);
 void soft_cache_destroy(struct soft_cache *);
 /* The decoded block at cpu->rip, or NULL: x86_step() must do it. */
 struct soft_block *soft_block_get(struct soft_vcpu *);
+/* x86_next_fn: the block behind v->current. */
+const struct x86_insn *soft_block_next(struct x86_cpu *, const struct x86_insn **end);
 /* Drops what was decoded from [host, host + len), within one page, by this vCPU. */
 void soft_cache_invalidate(struct soft_vcpu *, const uint8_t *host, unsigned len);
 void soft_cache_flush(struct soft_vcpu *);

@@ -8,7 +8,6 @@
 #include "lib/log.h"
 
 enum {
-    CLOCK_BLOCKS = 256,   /* blocks between looks at the clock */
     HALT_SPIN_NS = 20000, /* a wake-up by the host costs more than this */
     NO_EXIT = 1           /* of handlers: go on running; else the result of run() */
 };
@@ -396,7 +395,7 @@ static int run(struct soft_vcpu *v)
             }
         }
         if (unlikely(--v->countdown < 0)) {
-            v->countdown = CLOCK_BLOCKS;
+            v->countdown = SOFT_CLOCK_BLOCKS;
             if (soft_rdtsc() >= v->deadline_tsc)
                 atomic_fetch_or(&v->attention, SOFT_IRQ);
         }
@@ -408,10 +407,8 @@ static int run(struct soft_vcpu *v)
         if (likely(!(cpu->exc_pending | cpu->shadow | cpu->debugging | (cpu->replay.count != 0))))
             b = soft_block_get(v);
         if (likely(b != NULL)) {
-            unsigned done;
-            exit = x86_run(cpu, b->insn, b->count, &done);
-            v->stat.insns += done;
-            v->stat.blocks_run++;
+            v->current = b;
+            exit = x86_run_blocks(cpu, b->insn, b->insn + b->count, soft_block_next);
         } else {
             exit = step(v);
         }

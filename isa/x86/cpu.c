@@ -24,6 +24,7 @@ static void tlb_flush_user(struct x86_cpu *cpu, unsigned user)
 void x86_tlb_flush(struct x86_cpu *cpu)
 {
     cpu->tlb_stats.flush++;
+    cpu->generation++;
     tlb_flush_user(cpu, 0);
     tlb_flush_user(cpu, 1);
     cpu->tlb_large = 0;
@@ -35,6 +36,7 @@ void x86_tlb_flush(struct x86_cpu *cpu)
 void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t lin)
 {
     cpu->stop = 1;
+    cpu->generation++;
     for (unsigned user = 0; user < 2; user++) {
         struct x86_tlb_entry *e = x86_tlb_entry(cpu, lin, user);
         uint64_t page = lin & ~0xfffull;

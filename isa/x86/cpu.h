@@ -179,6 +179,9 @@ struct x86_cpu {
         uint64_t flush, fill, fault;
     } tlb_stats;
 
+    uint64_t insns;      /* completed by x86_run_blocks (but for a part of blocks that faulted) */
+    uint64_t generation; /* changes whenever a linear address may lead elsewhere than before */
+
     /* ---- private to cpu.c, step.c, mem.c, mmu.c ---- */
     uint64_t tlb_used[2][X86_TLB_SIZE / 64]; /* entries filled since the last flush */
     uint8_t tlb_large;   /* address bits of the largest large page that was filled; 0: none */
@@ -230,6 +233,12 @@ enum x86_exit x86_step(struct x86_cpu *cpu);
  * (delivered before it returns) or exit. *done counts the instructions completed. */
 enum x86_exit x86_run(struct x86_cpu *cpu, const struct x86_insn *insn, unsigned count,
                       unsigned *done);
+/* The same for one block after the other: `next` is asked between them and gives the next one's
+ * instructions, or NULL to leave. It must find cpu->debugging, shadow and exc_pending clear to go
+ * on. cpu->insns counts what was done. */
+typedef const struct x86_insn *x86_next_fn(struct x86_cpu *cpu, const struct x86_insn **end);
+enum x86_exit x86_run_blocks(struct x86_cpu *cpu, const struct x86_insn *insn,
+                             const struct x86_insn *end, x86_next_fn *next);
 /* The access in cpu->io has been performed (io.data filled for a read): next run repeats the
  * instruction. */
 void x86_io_done(struct x86_cpu *cpu);

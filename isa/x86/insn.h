@@ -15,9 +15,10 @@ typedef void x86_exec_fn(struct x86_cpu *cpu, const struct x86_insn *insn);
  */
 #define X86_OPS_INTEGER(_)                                                                         \
     _(ADD)                                                                                         \
-    _(OR) _(ADC) _(SBB) _(AND) _(SUB) _(XOR) _(CMP) _(INC) _(DEC) _(NOT) _(NEG) _(TEST) _(MOV)     \
-        _(XCHG) _(LEA) _(MOVZX) _(MOVSX) _(MOVBE) _(BSWAP) _(CMOVCC) _(SETCC) _(MOVNTI) _(JCC)     \
-            _(JMP) _(JMP_IND) _(JMP_FAR) _(CALL) _(CALL_IND) _(CALL_FAR) _(RET) _(RET_FAR) _(LOOP) \
+    _(OR)                                                                                          \
+    _(ADC) _(SBB) _(AND) _(SUB) _(XOR) _(CMP) _(INC) _(DEC) _(NOT) _(NEG) _(TEST) _(MOV) _(XCHG)   \
+        _(LEA) _(MOVZX) _(MOVSX) _(MOVBE) _(BSWAP) _(CMOVCC) _(SETCC) _(MOVNTI) _(JCC) _(JMP)      \
+            _(JMP_IND) _(JMP_FAR) _(CALL) _(CALL_IND) _(CALL_FAR) _(RET) _(RET_FAR) _(LOOP)        \
                 _(LOOPE) _(LOOPNE) _(JCXZ) _(PUSH) _(POP) _(PUSHA) _(POPA) _(PUSHF) _(POPF)        \
                     _(PUSH_SEG) _(POP_SEG) _(ENTER) _(LEAVE) _(ROL) _(ROR) _(RCL) _(RCR) _(SHL)    \
                         _(SHR) _(SAR) _(SHLD) _(SHRD) _(MUL) _(IMUL1) _(IMUL2) _(IMUL3) _(DIV)     \
@@ -36,15 +37,16 @@ typedef void x86_exec_fn(struct x86_cpu *cpu, const struct x86_insn *insn);
 
 #define X86_OPS_SYSTEM(_)                                                                          \
     _(CLI)                                                                                         \
-    _(STI) _(INS) _(OUTS) _(IN) _(OUT) _(INT) _(INT1) _(INT3) _(INTO) _(IRET) _(HLT) _(UD)         \
-        _(SYSCALL) _(SYSRET) _(SYSENTER) _(SYSEXIT) _(MOV_FROM_SEG) _(MOV_TO_SEG) _(MOV_FROM_CR)   \
-            _(MOV_TO_CR) _(MOV_FROM_DR) _(MOV_TO_DR) _(LOAD_FAR_PTR) _(ARPL) _(BOUND) _(LAR)       \
-                _(LSL) _(VERR) _(VERW) _(SGDT) _(SIDT) _(LGDT) _(LIDT) _(SLDT) _(STR) _(LLDT)      \
-                    _(LTR) _(SMSW) _(LMSW) _(CLTS) _(INVD) _(WBINVD) _(INVLPG) _(INVPCID) _(RDMSR) \
-                        _(WRMSR) _(RDTSC) _(RDTSCP) _(RDPMC) _(CPUID) _(XGETBV) _(XSETBV)          \
-                            _(SWAPGS) _(RDFSBASE) _(RDGSBASE) _(WRFSBASE) _(WRGSBASE) _(RDPID)     \
-                                _(CLAC) _(STAC) _(MONITOR) _(MWAIT) _(VMX_SVM) _(RSM) _(XBEGIN)    \
-                                    _(XEND) _(XABORT) _(XTEST) _(SERIALIZE) _(UNSUPPORTED)
+    _(STI)                                                                                         \
+    _(INS) _(OUTS) _(IN) _(OUT) _(INT) _(INT1) _(INT3) _(INTO) _(IRET) _(HLT) _(UD) _(SYSCALL)     \
+        _(SYSRET) _(SYSENTER) _(SYSEXIT) _(MOV_FROM_SEG) _(MOV_TO_SEG) _(MOV_FROM_CR) _(MOV_TO_CR) \
+            _(MOV_FROM_DR) _(MOV_TO_DR) _(LOAD_FAR_PTR) _(ARPL) _(BOUND) _(LAR) _(LSL) _(VERR)     \
+                _(VERW) _(SGDT) _(SIDT) _(LGDT) _(LIDT) _(SLDT) _(STR) _(LLDT) _(LTR) _(SMSW)      \
+                    _(LMSW) _(CLTS) _(INVD) _(WBINVD) _(INVLPG) _(INVPCID) _(RDMSR) _(WRMSR)       \
+                        _(RDTSC) _(RDTSCP) _(RDPMC) _(CPUID) _(XGETBV) _(XSETBV) _(SWAPGS)         \
+                            _(RDFSBASE) _(RDGSBASE) _(WRFSBASE) _(WRGSBASE) _(RDPID) _(CLAC)       \
+                                _(STAC) _(MONITOR) _(MWAIT) _(VMX_SVM) _(RSM) _(XBEGIN) _(XEND)    \
+                                    _(XABORT) _(XTEST) _(SERIALIZE) _(UNSUPPORTED)
 
 /* VMX_SVM: VMCALL, VMMCALL, VMRUN, …: all #UD for a guest without nesting. UNSUPPORTED: decoded,
  * but belongs to an extension we never offer (PKU, CET, AMX, SGX, UINTR, …): #UD. FPU: x87 but
@@ -53,9 +55,10 @@ typedef void x86_exec_fn(struct x86_cpu *cpu, const struct x86_insn *insn);
  * several or partly suppressed memory accesses. */
 #define X86_OPS_NATIVE(_)                                                                          \
     _(FPU)                                                                                         \
-    _(FPU_CTL) _(FPU_ENV) _(FWAIT) _(MMX) _(EMMS) _(SSE) _(AVX) _(AVX512) _(MASKMOV) _(VMASKMOV)   \
-        _(GATHER) _(SCATTER) _(FXSAVE) _(FXRSTOR) _(XSAVE) _(XSAVEOPT) _(XSAVEC) _(XSAVES)         \
-            _(XRSTOR) _(XRSTORS) _(LDMXCSR) _(STMXCSR) _(VZERO)
+    _(FPU_CTL)                                                                                     \
+    _(FPU_ENV) _(FWAIT) _(MMX) _(EMMS) _(SSE) _(AVX) _(AVX512) _(MASKMOV) _(VMASKMOV) _(GATHER)    \
+        _(SCATTER) _(FXSAVE) _(FXRSTOR) _(XSAVE) _(XSAVEOPT) _(XSAVEC) _(XSAVES) _(XRSTOR)         \
+            _(XRSTORS) _(LDMXCSR) _(STMXCSR) _(VZERO)
 
 enum x86_op {
     X86_OP_INVALID, /* undefined encoding: #UD */
@@ -104,14 +107,12 @@ struct x86_operand {
 enum { X86_ENC_LEGACY, X86_ENC_VEX, X86_ENC_EVEX };
 enum { X86_MAP_1BYTE, X86_MAP_0F, X86_MAP_0F38, X86_MAP_0F3A, X86_MAP_5 = 5, X86_MAP_6 = 6 };
 
+/* What most instructions need to execute comes first, within one cache line. */
 struct x86_insn {
     x86_exec_fn *exec; /* set by x86_bind(), not by the decoder */
     uint64_t imm;      /* immediate, branch displacement or far offset */
     int64_t disp; /* address displacement, sign-extended; moffs: the whole offset (zero-extended) */
-    uint16_t imm2;    /* second immediate: far selector, ENTER level, EXTRQ */
-    uint16_t op;      /* enum x86_op */
-    uint8_t len;      /* bytes, 1..15 */
-    uint8_t operands; /* number of explicit operands */
+    uint8_t len;  /* bytes, 1..15 */
     uint8_t osz, asz; /* effective operand size (2, 4, 8) and address size (2, 4, 8) */
     uint8_t stack;    /* 64-bit mode: 8; else 0 (SS.B decides at run time) */
     uint8_t seg;      /* effective segment of the memory operand (enum x86_sreg), overrides applied;
@@ -122,12 +123,19 @@ struct x86_insn {
     uint8_t cc;    /* condition code 0..15 of Jcc, SETcc, CMOVcc */
     uint8_t rep;   /* 0, 0xf2 or 0xf3: last repeat prefix seen, also when mandatory */
     uint8_t lock;  /* LOCK prefix present (and legal: an illegal one decodes to X86_OP_INVALID) */
+    uint8_t mem;   /* 1 + index of the MEM operand in operand[], 0 if none */
+    uint16_t imm2; /* second immediate: far selector, ENTER level, EXTRQ */
+    uint16_t op;   /* enum x86_op */
+    struct x86_operand operand[5];
+    uint8_t operands; /* number of explicit operands */
+    uint8_t flags;    /* X86_INSN_* */
     uint8_t has_modrm, modrm;
     uint8_t has_sib, sib;
     uint8_t enc; /* X86_ENC_* */
     uint8_t map, opcode;
-    uint8_t rex;  /* REX byte or 0; for VEX/EVEX the equivalent 0x40|WRXB bits, un-inverted */
-    uint8_t pp;   /* mandatory prefix 0..3 (none, 66, F3, F2): VEX/EVEX as encoded; legacy: the
+    uint8_t rex; /* REX byte or 0; for VEX/EVEX the equivalent 0x40|WRXB bits, un-inverted */
+    uint8_t
+        pp;       /* mandatory prefix 0..3 (none, 66, F3, F2): VEX/EVEX as encoded; legacy: the
                    * prefix that would count as mandatory, i.e. F3/F2 (the last), else 66, else none */
     uint8_t vl;   /* vector length in bytes 16, 32, 64 (VEX/EVEX, after rounding), else 0 */
     uint8_t vvvv; /* VEX/EVEX: 0..31, un-inverted */
@@ -138,10 +146,7 @@ struct x86_insn {
     uint8_t opcode_off; /* offset of the (last) opcode byte from the instruction's first byte */
     uint8_t prefix_len; /* bytes before the REX/VEX/EVEX/escape/opcode: the legacy prefixes */
     uint8_t modrm_off, disp_off, disp_len, imm_off, imm_len; /* disp_len as stored: 0, 1, 2, 4, 8 */
-    uint8_t mem;   /* 1 + index of the MEM operand in operand[], 0 if none */
-    uint8_t mode;  /* the mode it was decoded for: 2, 4, 8 bytes of code (16-, 32-, 64-bit) */
-    uint8_t flags; /* X86_INSN_* */
-    struct x86_operand operand[5];
+    uint8_t mode; /* the mode it was decoded for: 2, 4, 8 bytes of code (16-, 32-, 64-bit) */
 };
 
 enum {

@@ -193,6 +193,46 @@ enum x86_exit x86_run(struct x86_cpu *cpu, const struct x86_insn *insn, unsigned
     return cpu->thrown;
 }
 
+/* Blocks in a row. Not inlined for the same reason as above. */
+static __attribute__((noinline)) void loop_blocks(struct x86_cpu *cpu, const struct x86_insn *insn,
+                                                  const struct x86_insn *end, x86_next_fn *next)
+{
+    while (insn) {
+        const struct x86_insn *first = insn;
+        do {
+            uint64_t rip = cpu->rip;
+            cpu->insn_rip = rip;
+            cpu->rip = rip + insn->len;
+            insn->exec(cpu, insn);
+            insn++;
+        } while (likely(!cpu->stop) && insn < end);
+        cpu->insns += (uint64_t)(insn - first);
+        if (cpu->stop)
+            return;
+        insn = next(cpu, &end);
+    }
+}
+
+enum x86_exit x86_run_blocks(struct x86_cpu *cpu, const struct x86_insn *insn,
+                             const struct x86_insn *end, x86_next_fn *next)
+{
+    cpu->stop = 0;
+    cpu->replay.next = 0;
+    cpu->rflags &= ~X86_RF;
+    if (!__builtin_setjmp(cpu->jmp)) {
+        loop_blocks(cpu, insn, end, next);
+        cpu->replay.count = 0;
+        return X86_EXIT_NONE;
+    }
+    if (cpu->thrown == X86_EXIT_NONE)
+        return deliver_fault(cpu);
+    if (cpu->thrown == X86_EXIT_HLT)
+        cpu->replay.count = 0;
+    else
+        cpu->rip = cpu->insn_rip;
+    return cpu->thrown;
+}
+
 /* One instruction. True if done, else what was thrown: cpu->thrown. */
 static __attribute__((noinline)) bool execute(struct x86_cpu *cpu, const struct x86_insn *insn)
 {
