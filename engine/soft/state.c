@@ -181,7 +181,7 @@ int soft_set_sregs(struct engine_vcpu *ev, const struct kvm_sregs *k)
     return 0;
 }
 
-/* ---- x87, SSE, AVX: cpu->xsave is in the standard XSAVE format ---- */
+/* ---- x87, SSE, AVX: cpu->xsave is in the standard XSAVE format, without a valid header ---- */
 
 enum {
     XSAVE_FCW = 0,
@@ -197,40 +197,31 @@ enum {
     XSAVE_COMP_BV = 520,
     XSAVE_HEADER_END = 576,
     XSAVE_KVM = 4096, /* bytes of struct kvm_xsave */
-    MXCSR_RESET = 0x1f80,
-    FCW_RESET = 0x37f,
 };
 
-static bool mxcsr_ok(uint32_t mxcsr) { return !(mxcsr & 0xffff0000); }
-
+/* Registers in their initial state hold their initial values, so XSTATE_BV need not be asked. */
 int soft_get_fpu(struct engine_vcpu *ev, struct kvm_fpu *f)
 {
     const uint8_t *x = cpu_of(ev)->xsave;
-    uint64_t bv = le64(x + XSAVE_BV);
 
     memset(f, 0, sizeof(*f));
-    f->fcw = FCW_RESET;
-    if (bv & X86_XCR0_X87) {
-        memcpy(f->fpr, x + XSAVE_ST, sizeof(f->fpr));
-        f->fcw = le16(x + XSAVE_FCW);
-        f->fsw = le16(x + XSAVE_FSW);
-        f->ftwx = x[XSAVE_FTW];
-        f->last_opcode = le16(x + XSAVE_FOP);
-        f->last_ip = le64(x + XSAVE_FIP);
-        f->last_dp = le64(x + XSAVE_FDP);
-    }
-    if (bv & X86_XCR0_SSE)
-        memcpy(f->xmm, x + XSAVE_XMM, sizeof(f->xmm));
+    memcpy(f->fpr, x + XSAVE_ST, sizeof(f->fpr));
+    f->fcw = le16(x + XSAVE_FCW);
+    f->fsw = le16(x + XSAVE_FSW);
+    f->ftwx = x[XSAVE_FTW];
+    f->last_opcode = le16(x + XSAVE_FOP);
+    f->last_ip = le64(x + XSAVE_FIP);
+    f->last_dp = le64(x + XSAVE_FDP);
+    memcpy(f->xmm, x + XSAVE_XMM, sizeof(f->xmm));
     f->mxcsr = le32(x + XSAVE_MXCSR);
     return 0;
 }
 
 int soft_set_fpu(struct engine_vcpu *ev, const struct kvm_fpu *f)
 {
-    uint8_t *x = cpu_of(ev)->xsave;
+    uint8_t x[XSAVE_KVM];
 
-    if (!mxcsr_ok(f->mxcsr))
-        return -EINVAL;
+    x86_native_get_xsave(cpu_of(ev), x, sizeof(x));
     memcpy(x + XSAVE_ST, f->fpr, sizeof(f->fpr));
     memcpy(x + XSAVE_XMM, f->xmm, sizeof(f->xmm));
     le16_put(x + XSAVE_FCW, f->fcw);
@@ -241,28 +232,23 @@ int soft_set_fpu(struct engine_vcpu *ev, const struct kvm_fpu *f)
     le64_put(x + XSAVE_FDP, f->last_dp);
     le32_put(x + XSAVE_MXCSR, f->mxcsr);
     le64_put(x + XSAVE_BV, le64(x + XSAVE_BV) | X86_XCR0_X87 | X86_XCR0_SSE);
-    return 0;
+    return x86_native_set_xsave(cpu_of(ev), x, sizeof(x));
 }
 
 int soft_get_xsave(struct engine_vcpu *ev, struct kvm_xsave *s)
 {
-    memcpy(s, cpu_of(ev)->xsave, XSAVE_KVM);
+    x86_native_get_xsave(cpu_of(ev), s, XSAVE_KVM);
     return 0;
 }
 
 int soft_set_xsave(struct engine_vcpu *ev, const struct kvm_xsave *s)
 {
     const uint8_t *in = (const uint8_t *)s;
-    struct x86_cpu *cpu = cpu_of(ev);
 
-    if ((le64(in + XSAVE_BV) & ~x86_native_xcr0()) || le64(in + XSAVE_COMP_BV) ||
-        !mxcsr_ok(le32(in + XSAVE_MXCSR)))
-        return -EINVAL;
-    for (unsigned i = XSAVE_COMP_BV + 8; i < XSAVE_HEADER_END; i++)
+    for (unsigned i = XSAVE_COMP_BV; i < XSAVE_HEADER_END; i++)
         if (in[i])
             return -EINVAL;
-    memcpy(cpu->xsave, in, XSAVE_KVM);
-    return 0;
+    return x86_native_set_xsave(cpu_of(ev), in, XSAVE_KVM);
 }
 
 int soft_get_xcrs(struct engine_vcpu *ev, struct kvm_xcrs *x)
