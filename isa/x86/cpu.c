@@ -39,7 +39,7 @@ void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t lin)
     cpu->generation++;
     for (unsigned user = 0; user < 2; user++) {
         struct x86_tlb_entry *e = x86_tlb_entry(cpu, lin, user);
-        uint64_t page = lin & ~0xfffull;
+        uint64_t page = lin >> 12;
 
         if (e->r == page || e->w == page || e->x == page)
             tlb_drop(e);
@@ -51,7 +51,7 @@ void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t lin)
             for (uint64_t used = cpu->tlb_used[user][i]; used; used &= used - 1) {
                 e = &cpu->tlb[user][i * 64 + (unsigned)__builtin_ctzll(used)];
                 uint64_t tag = e->r != X86_TLB_NONE ? e->r : e->x;
-                if (tag >> cpu->tlb_large == large)
+                if (tag >> (cpu->tlb_large - 12) == large)
                     tlb_drop(e);
             }
     }
@@ -65,7 +65,7 @@ void x86_tlb_protect(struct x86_cpu *cpu, const uint8_t *host_page)
         for (unsigned i = 0; i < X86_TLB_SIZE / 64; i++)
             for (uint64_t used = cpu->tlb_used[user][i]; used; used &= used - 1) {
                 struct x86_tlb_entry *e = &cpu->tlb[user][i * 64 + (unsigned)__builtin_ctzll(used)];
-                if (e->w != X86_TLB_NONE && e->w + e->addend == (uint64_t)(uintptr_t)host_page)
+                if (e->w != X86_TLB_NONE && (e->w << 12) + e->addend == (uint64_t)(uintptr_t)host_page)
                     e->w = X86_TLB_NONE;
             }
 }

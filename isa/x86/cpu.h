@@ -76,11 +76,12 @@ struct x86_env {
     void *ctx;
 };
 
-/* Software TLB: one entry a linear page, direct mapped. A tag is the page's linear address if the
- * access is allowed without further ado (RAM, rights, A and D bits set, no watchpoint), else
- * X86_TLB_NONE. */
+/* Software TLB: one entry a linear page, direct mapped. A tag is the page's number (linear address
+ * >> 12) if the access is allowed without further ado (RAM, rights, A and D bits set, no
+ * watchpoint), else X86_TLB_NONE, which is no page's number: so generated code may compare without
+ * touching flags. */
 enum { X86_TLB_SIZE = 1024 };
-#define X86_TLB_NONE 1ull
+#define X86_TLB_NONE (~0ull)
 struct x86_tlb_entry {
     uint64_t r, w, x; /* tags for load, store, fetch */
     uint64_t addend;  /* host address = linear address + addend */

@@ -119,7 +119,7 @@ static inline __attribute__((always_inline)) uint64_t x86_load_user(struct x86_c
                                                                     unsigned size, unsigned user)
 {
     struct x86_tlb_entry *e = x86_tlb_entry(cpu, lin, user);
-    if (likely(e->r == ((lin + size - 1) & ~0xfffull)))
+    if (likely(e->r == ((lin + size - 1) >> 12)))
         return le_get((const void *)(uintptr_t)(lin + e->addend), size);
     return x86_load_slow(cpu, seg, lin, size, user);
 }
@@ -128,7 +128,7 @@ static inline __attribute__((always_inline)) void x86_store_user(struct x86_cpu 
                                                                  unsigned size, unsigned user)
 {
     struct x86_tlb_entry *e = x86_tlb_entry(cpu, lin, user);
-    if (likely(e->w == ((lin + size - 1) & ~0xfffull)))
+    if (likely(e->w == ((lin + size - 1) >> 12)))
         le_put((void *)(uintptr_t)(lin + e->addend), v, size);
     else
         x86_store_slow(cpu, seg, lin, v, size, user);
@@ -137,7 +137,7 @@ static inline __attribute__((always_inline)) void *x86_rmw(struct x86_cpu *cpu, 
                                                            uint64_t lin, unsigned size)
 {
     struct x86_tlb_entry *e = x86_tlb_entry(cpu, lin, x86_user(cpu));
-    if (likely(e->w == ((lin + size - 1) & ~0xfffull)))
+    if (likely(e->w == ((lin + size - 1) >> 12)))
         return (void *)(uintptr_t)(lin + e->addend);
     return x86_rmw_slow(cpu, seg, lin, size, x86_user(cpu));
 }

@@ -62,9 +62,9 @@ static bool fill(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, unsi
     if (w.shift > cpu->tlb_large && w.shift > 12)
         cpu->tlb_large = (uint8_t)w.shift;
     e->addend = (uint64_t)(uintptr_t)pg->host - page;
-    e->r = slow ? X86_TLB_NONE : page;
-    e->w = slow || !writable ? X86_TLB_NONE : page;
-    e->x = w.prot & 1u << X86_EXEC ? page : X86_TLB_NONE;
+    e->r = slow ? X86_TLB_NONE : page >> 12;
+    e->w = slow || !writable ? X86_TLB_NONE : page >> 12;
+    e->x = w.prot & 1u << X86_EXEC ? page >> 12 : X86_TLB_NONE;
     pg->host += lin & 0xfff;
     return true;
 }
@@ -76,7 +76,7 @@ static void get_page(struct x86_cpu *cpu, unsigned seg, uint64_t lin, enum x86_a
     const struct x86_tlb_entry *e = x86_tlb_entry(cpu, lin, user);
     uint32_t error;
 
-    if ((access == X86_READ ? e->r : e->w) == (lin & ~0xfffull)) {
+    if ((access == X86_READ ? e->r : e->w) == lin >> 12) {
         pg->host = (uint8_t *)(uintptr_t)(lin + e->addend);
         pg->props = X86_RAM_WRITABLE;
         return;
@@ -345,7 +345,7 @@ static bool fetch_page(struct x86_cpu *cpu, uint64_t lin, const uint8_t **host)
     struct page pg;
     uint32_t error;
 
-    if (likely(e->x == (lin & ~0xfffull))) {
+    if (likely(e->x == lin >> 12)) {
         *host = (const uint8_t *)(uintptr_t)(lin + e->addend);
         return true;
     }

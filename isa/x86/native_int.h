@@ -205,7 +205,7 @@ static inline void native_load(struct x86_cpu *cpu, unsigned seg, uint64_t lin, 
                                unsigned size)
 {
     struct x86_tlb_entry *e = x86_tlb_entry(cpu, lin, x86_user(cpu));
-    if (likely(e->r == ((lin + size - 1) & ~0xfffull))) {
+    if (likely(e->r == ((lin + size - 1) >> 12))) {
         const void *p = (const void *)(uintptr_t)(lin + e->addend);
         switch (size) {
         case 4: __builtin_memcpy(buf, p, 4); return;
@@ -221,7 +221,7 @@ static inline void native_store(struct x86_cpu *cpu, unsigned seg, uint64_t lin,
                                 unsigned size)
 {
     struct x86_tlb_entry *e = x86_tlb_entry(cpu, lin, x86_user(cpu));
-    if (likely(e->w == ((lin + size - 1) & ~0xfffull))) {
+    if (likely(e->w == ((lin + size - 1) >> 12))) {
         void *p = (void *)(uintptr_t)(lin + e->addend);
         switch (size) {
         case 4: __builtin_memcpy(p, buf, 4); return;

@@ -76,7 +76,7 @@ static void map_mem(void)
     for (uint64_t p = (uintptr_t)mem; p < (uintptr_t)mem + MEM; p += 4096)
         for (unsigned u = 0; u < 2; u++) {
             struct x86_tlb_entry *e = x86_tlb_entry(cpu, p, u);
-            e->r = e->w = e->x = p;
+            e->r = e->w = e->x = p >> 12;
             e->addend = 0;
         }
 }
@@ -719,8 +719,8 @@ static void test_strings(void)
     cpu->gpr[X86_RSI] = (uintptr_t)mem;
     cpu->gpr[X86_RDI] = 0x00007ffffffffff0ull;
     struct x86_tlb_entry *e = x86_tlb_entry(cpu, 0x00007ffffffff000ull, 1);
-    e->w = e->r = 0x00007ffffffff000ull;
-    e->addend = (uint64_t)(uintptr_t)mem - e->r;
+    e->w = e->r = 0x00007ffffffff000ull >> 12;
+    e->addend = (uint64_t)(uintptr_t)mem - 0x00007ffffffff000ull;
     cpu->gpr[X86_RCX] = 20;
     CHECK_EQ(RUN(8, 0xf3, 0xaa), X86_GP);
     CHECK_EQ(cpu->gpr[X86_RCX], 4);

@@ -198,17 +198,17 @@ static void tlb(void)
 
     CHECK_EQ(x86_load(cpu, X86_DS, 0x8010, 4), 0x55667788);
     e = x86_tlb_entry(cpu, 0x8010, 1);
-    CHECK_EQ(e->r, 0x8000);
+    CHECK_EQ(e->r, 0x8);
     CHECK_EQ(e->w, X86_TLB_NONE); /* D is not set */
     CHECK_EQ(e->x, X86_TLB_NONE);
     CHECK_EQ(x86_tlb_entry(cpu, 0x8010, 0)->r, X86_TLB_NONE);
     x86_store(cpu, X86_DS, 0x8010, 0xaa, 1);
-    CHECK_EQ(e->w, 0x8000);
+    CHECK_EQ(e->w, 0x8);
     CHECK_EQ(le64(fake_ram + 0x8010), 0x11223344556677aa);
     CHECK_EQ(get64(0x4000, 8) & (A | D), A | D);
     x86_tlb_protect(cpu, fake_ram + 0x8000);
     CHECK_EQ(e->w, X86_TLB_NONE);
-    CHECK_EQ(e->r, 0x8000);
+    CHECK_EQ(e->r, 0x8);
 
     /* A code page: each store is announced. */
     fake_code_page = 0x8000;
@@ -219,7 +219,7 @@ static void tlb(void)
     CHECK_EQ(fake_code_stores, 2);
     fake_code_page = ~0ull;
     x86_store(cpu, X86_DS, 0x8018, 1, 8);
-    CHECK_EQ(e->w, 0x8000);
+    CHECK_EQ(e->w, 0x8);
 
     /* INVLPG of one page of a large one takes all of it. */
     x86_load(cpu, X86_DS, 0x200000, 1);
@@ -227,7 +227,7 @@ static void tlb(void)
     x86_tlb_flush_page(cpu, 0x201000);
     CHECK_EQ(x86_tlb_entry(cpu, 0x200000, 1)->r, X86_TLB_NONE);
     CHECK_EQ(x86_tlb_entry(cpu, 0x3ff000, 1)->r, X86_TLB_NONE);
-    CHECK_EQ(e->r, 0x8000);
+    CHECK_EQ(e->r, 0x8);
     x86_tlb_flush(cpu);
     CHECK_EQ(e->r, X86_TLB_NONE);
 
