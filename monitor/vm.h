@@ -46,7 +46,6 @@ struct vcpu {
     bool unfinished;      /* (v) the last exit's I/O completes with the next run */
     bool in_run;          /* (a) inside ops->run, as the watchdog asks */
     bool self_paused;     /* (v) vm_pause was called on this vCPU's thread */
-    bool debug_stop;      /* (v) gdb: what on_debug wants to remember */
     uint64_t exits[64];   /* (v) by KVM exit reason, the last one for all beyond */
     uint64_t interrupted; /* (v) runs ended by a kick or signal */
 };
