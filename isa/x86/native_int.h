@@ -215,7 +215,10 @@ static inline void native_load(struct x86_cpu *cpu, unsigned seg, uint64_t lin, 
         case 64: __builtin_memcpy(buf, p, 64); return;
         }
     }
-    x86_load_bytes(cpu, seg, lin, buf, size, x86_user(cpu));
+    if (size == 8 || size == 4 || size == 2)
+        le_put(buf, x86_load_slow(cpu, seg, lin, size, x86_user(cpu)), size);
+    else
+        x86_load_bytes(cpu, seg, lin, buf, size, x86_user(cpu));
 }
 static inline void native_store(struct x86_cpu *cpu, unsigned seg, uint64_t lin, const void *buf,
                                 unsigned size)
@@ -231,7 +234,10 @@ static inline void native_store(struct x86_cpu *cpu, unsigned seg, uint64_t lin,
         case 64: __builtin_memcpy(p, buf, 64); return;
         }
     }
-    x86_store_bytes(cpu, seg, lin, buf, size, x86_user(cpu));
+    if (size == 8 || size == 4 || size == 2)
+        x86_store_slow(cpu, seg, lin, le_get(buf, size), size, x86_user(cpu));
+    else
+        x86_store_bytes(cpu, seg, lin, buf, size, x86_user(cpu));
 }
 
 static inline uint32_t native_mxcsr(const struct x86_cpu *cpu)

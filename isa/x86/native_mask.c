@@ -167,7 +167,7 @@ static void exec_maskmov(struct x86_cpu *cpu, const struct x86_insn *insn)
 
 struct vsib {
     unsigned elem, elems;
-    uint8_t index[64];
+    uint8_t index[64], mask_reg[64];
     bool wide_index;
     uint64_t mask;
 };
@@ -183,9 +183,8 @@ static void vsib_init(struct x86_cpu *cpu, const struct x86_insn *insn, struct v
     if (insn->enc == X86_ENC_EVEX) {
         v->mask = native_mask_get(cpu, insn->mask) & low_bits(v->elems);
     } else {
-        uint8_t mask_reg[64];
-        native_vec_get(cpu, insn->vvvv, mask_reg);
-        v->mask = sign_mask(mask_reg, v->elem, v->elems);
+        native_vec_get(cpu, insn->vvvv, v->mask_reg);
+        v->mask = sign_mask(v->mask_reg, v->elem, v->elems);
     }
 }
 
@@ -198,13 +197,25 @@ static uint64_t vsib_linear(struct x86_cpu *cpu, const struct x86_insn *insn, co
     return x86_linear(cpu, insn->seg, ea & size_mask(insn->asz), v->elem, access);
 }
 
-/* On a fault the processor has done the elements below the faulting one. DEVIATES: here none is
- * done; the restarted instruction reads them again, which a program cannot tell from having been
- * interrupted before the first. */
+/* Elements are done in order, and those below a faulting one stay done, with their mask cleared.
+ * But once an element came from a device, the instruction may be executed anew with the log of its
+ * finished accesses, so from there on nothing is final before the end. */
+static bool may_commit(const struct x86_cpu *cpu) { return !cpu->replay.next; }
+
+static void vsib_done(struct x86_cpu *cpu, const struct x86_insn *insn, struct vsib *v, unsigned i)
+{
+    if (insn->enc == X86_ENC_EVEX) {
+        native_mask_set(cpu, insn->mask, native_mask_get(cpu, insn->mask) & ~BIT(i));
+    } else {
+        __builtin_memset(v->mask_reg + i * v->elem, 0, v->elem);
+        native_vec_set(cpu, insn->vvvv, v->mask_reg, 64);
+    }
+}
+
 static void exec_gather(struct x86_cpu *cpu, const struct x86_insn *insn)
 {
     struct vsib v;
-    uint8_t dst[64], zero[64] = { 0 };
+    uint8_t dst[64], zero[16] = { 0 };
     unsigned reg = insn->operand[0].reg;
     bool evex = insn->enc == X86_ENC_EVEX;
     if (reg == insn->index || (!evex && (insn->vvvv == reg || insn->vvvv == insn->index)) ||
@@ -212,12 +223,17 @@ static void exec_gather(struct x86_cpu *cpu, const struct x86_insn *insn)
         x86_ud(cpu);
     vsib_init(cpu, insn, &v);
     native_vec_get(cpu, reg, dst);
-    for (unsigned i = 0; i < v.elems; i++)
-        if (v.mask >> i & 1)
-            le_put(dst + i * v.elem,
-                   x86_load_user(cpu, insn->seg, vsib_linear(cpu, insn, &v, i, X86_READ), v.elem,
-                                 x86_user(cpu)),
-                   v.elem);
+    for (unsigned i = 0; i < v.elems; i++) {
+        if (!(v.mask >> i & 1))
+            continue;
+        uint64_t lin = vsib_linear(cpu, insn, &v, i, X86_READ);
+        uint64_t value = x86_load_user(cpu, insn->seg, lin, v.elem, x86_user(cpu));
+        le_put(dst + i * v.elem, value, v.elem);
+        if (may_commit(cpu)) {
+            native_vec_set(cpu, reg, dst, 64);
+            vsib_done(cpu, insn, &v, i);
+        }
+    }
     native_vec_set(cpu, reg, dst, v.elems * v.elem);
     if (evex)
         native_mask_set(cpu, insn->mask, 0);
@@ -233,14 +249,15 @@ static void exec_scatter(struct x86_cpu *cpu, const struct x86_insn *insn)
         x86_ud(cpu);
     vsib_init(cpu, insn, &v);
     native_vec_get(cpu, insn->operand[insn->mem == 1 ? 1 : 0].reg, src);
-    for (unsigned i = 0; i < v.elems; i++)
-        if (v.mask >> i & 1)
-            x86_probe(cpu, insn->seg, vsib_linear(cpu, insn, &v, i, X86_WRITE), v.elem, X86_WRITE,
-                      x86_user(cpu));
-    for (unsigned i = 0; i < v.elems; i++)
-        if (v.mask >> i & 1)
-            x86_store_user(cpu, insn->seg, vsib_linear(cpu, insn, &v, i, X86_WRITE),
-                           le_get(src + i * v.elem, v.elem), v.elem, x86_user(cpu));
+    for (unsigned i = 0; i < v.elems; i++) {
+        if (!(v.mask >> i & 1))
+            continue;
+        uint64_t lin = vsib_linear(cpu, insn, &v, i, X86_WRITE);
+        x86_store_user(cpu, insn->seg, lin, le_get(src + i * v.elem, v.elem), v.elem,
+                       x86_user(cpu));
+        if (may_commit(cpu))
+            vsib_done(cpu, insn, &v, i);
+    }
     native_mask_set(cpu, insn->mask, 0);
 }
 

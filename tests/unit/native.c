@@ -393,8 +393,14 @@ static void test_partial_memory(void)
     CHECK_EQ(xmm(2, 1), le32(ram + DATA - 4));
     CHECK_EQ(xmm(1, 0) | xmm(1, 3), 0);
     cpu->gpr[X86_RBX] = HOLE - 4;
-    set_xmm(1, all, 0, 0, all);
-    CHECK_EQ(RUN(i_vpgatherdd), X86_PFV);
+    set_xmm(1, all, all, 0, all);
+    set_xmm(2, 7, 8, 9, 10);
+    le32_put(ram + HOLE - 4, 0x1234);
+    CHECK_EQ(RUN(i_vpgatherdd), X86_PFV); /* by element 3; those before are done */
+    CHECK_EQ(xmm(2, 0), 0x1234);
+    CHECK_EQ(xmm(2, 3), 10);
+    CHECK_EQ(xmm(1, 0) | xmm(1, 1), 0);
+    CHECK_EQ(xmm(1, 3), all);
 
     if (unsupported(i_vmovdqu8_load))
         return;
@@ -575,6 +581,20 @@ static void test_other_modes(void)
     CHECK_EQ(emulate(vex, 4), X86_UD);
 }
 
+/* As on a host that has only some of the components. */
+static void restrict_host(uint64_t xcr0, uint64_t features, uint8_t *code, size_t size)
+{
+    struct x86_native *n = cpu->native;
+    x86_native_init(n, code, code, size);
+    n->xcr0 &= xcr0;
+    n->features &= features;
+    for (unsigned i = 2; i < NATIVE_COMPONENTS; i++)
+        if (!(n->xcr0 >> i & 1))
+            n->component[i] = (struct native_component){ 0, 0, false };
+    n->xsave_size = x86_native_xsave_size(n->xcr0);
+    set_mode(8);
+}
+
 int main(void)
 {
     exec_page =
@@ -605,6 +625,11 @@ int main(void)
     test_state_images();
     test_state_faults();
     test_other_modes();
+    restrict_host(7, BIT(NATIVE_F_AVX512) - 1, code, code_size);
+    test_against_direct();
+    test_state_images();
+    restrict_host(3, BIT(NATIVE_F_AVX) - 1, code, code_size);
+    test_against_direct();
     free(cpu->native);
     free(cpu);
     return unit_done("native");

@@ -157,9 +157,19 @@ static bool unsupported(const uint8_t *code)
     struct x86_insn insn;
     uint8_t buf[16] = { 0 };
     memcpy(buf, code, 15);
-    return x86_decode(&insn, buf, 15, 8) == X86_DECODE_OK && insn.map != X86_MAP_1BYTE &&
-           insn.op != X86_OP_EMMS && insn.op != X86_OP_VZERO && insn.op != X86_OP_LDMXCSR &&
-           insn.op != X86_OP_STMXCSR && !native_lookup(cpu->native, &insn);
+    if (x86_decode(&insn, buf, 15, 8) != X86_DECODE_OK || insn.map == X86_MAP_1BYTE)
+        return false;
+    switch (insn.op) {
+    case X86_OP_SSE:
+    case X86_OP_MMX:
+    case X86_OP_AVX:
+    case X86_OP_AVX512:
+    case X86_OP_MASKMOV:
+    case X86_OP_VMASKMOV:
+    case X86_OP_GATHER:
+    case X86_OP_SCATTER: return !native_lookup(cpu->native, &insn);
+    default: return insn.enc == X86_ENC_VEX && !(cpu->native->xcr0 & X86_XCR0_AVX);
+    }
 }
 
 /* ---- random state ---- */
