@@ -89,7 +89,8 @@ static void get_page(struct x86_cpu *cpu, unsigned seg, uint64_t lin, enum x86_a
 
 static void check_align(struct x86_cpu *cpu, uint64_t lin, unsigned size, unsigned user)
 {
-    if (unlikely(user && cpu->align_check && (lin & (size - 1))))
+    /* An address that is not canonical is #GP or #SS first. */
+    if (unlikely(user && cpu->align_check && (lin & (size - 1))) && x86_canonical(lin))
         x86_fault_code(cpu, X86_ACV, 0);
 }
 
@@ -286,6 +287,9 @@ void x86_probe(struct x86_cpu *cpu, unsigned seg, uint64_t lin, unsigned len,
     struct page pg;
 
     lin &= lin_mask(cpu);
+    /* The whole operand's canonical form comes before any page. */
+    if (len && x86_long(cpu) && !x86_canonical(lin + len - 1))
+        x86_fault_code(cpu, seg == X86_SS ? X86_SS_VEC : X86_GP, 0);
     for (unsigned n; len; lin = (lin + n) & lin_mask(cpu), len -= n) {
         n = MIN(len, room(lin));
         get_page(cpu, seg, lin, access, user, &pg);

@@ -97,10 +97,8 @@ static void exec_x87(struct x86_cpu *cpu, const struct x86_insn *insn)
             native_load(cpu, insn->seg, lin, w->mem, size);
         run_x87(cpu, st);
         if (write) {
-            if (has_stored(cpu, st, size))
+            if (has_stored(cpu, st, size)) /* else memory is not even looked at */
                 native_store(cpu, insn->seg, lin, w->mem, size);
-            else /* the page fault would have come first */
-                x86_probe(cpu, insn->seg, lin, size, X86_WRITE, x86_user(cpu));
         }
     } else {
         run_x87(cpu, st);

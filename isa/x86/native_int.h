@@ -197,7 +197,12 @@ void native_commit(struct x86_cpu *cpu, const struct native_stub *st, uint32_t m
 static inline uint64_t native_linear(struct x86_cpu *cpu, const struct x86_insn *insn,
                                      unsigned size, enum x86_access access)
 {
-    return x86_linear(cpu, insn->seg, x86_ea(cpu, insn), size, access);
+    uint64_t lin = x86_linear(cpu, insn->seg, x86_ea(cpu, insn), size, access);
+    /* Operands of vector length are exempt from alignment checking. */
+    if (unlikely(cpu->align_check) && x86_user(cpu) && size <= 10 &&
+        (lin & ((size == 10 ? 8 : size) - 1)) && x86_canonical(lin))
+        x86_fault_code(cpu, X86_ACV, 0);
+    return lin;
 }
 
 /* x86_load_bytes for operands of 4 to 64 bytes in one page that is in the TLB. */

@@ -107,14 +107,14 @@ EXEC(leave_8L)
 
 /* ---- all registers ---- */
 
-/* All or nothing: the whole area is probed unless it wraps around, which only nonsense does. */
+/* All or nothing: every push is probed first, in their order. */
 EXEC(pusha)
 {
     const unsigned n = insn->osz;
     uint64_t mask = x86_sp_mask(cpu), sp = cpu->gpr[X86_RSP] & mask;
-    if (sp >= 8 * n) {
-        uint64_t lin = x86_linear(cpu, X86_SS, sp - 8 * n, 8 * n, X86_WRITE);
-        x86_probe(cpu, X86_SS, lin, 8 * n, X86_WRITE, x86_user(cpu));
+    for (unsigned r = 1; r <= 8; r++) {
+        uint64_t lin = x86_linear(cpu, X86_SS, (sp - r * n) & mask, n, X86_WRITE);
+        x86_probe(cpu, X86_SS, lin, n, X86_WRITE, x86_user(cpu));
     }
     for (unsigned r = 0; r < 8; r++) {
         sp = (sp - n) & mask;
@@ -214,7 +214,10 @@ EXEC(enter)
     }
     sp = (sp - (uint16_t)insn->imm) & mask;
     /* "... if a write using the final value of the stack pointer would cause a page fault" */
-    x86_probe(cpu, X86_SS, x86_linear(cpu, X86_SS, sp, n, X86_WRITE), n, X86_WRITE, x86_user(cpu));
+    const uint64_t last = x86_linear(cpu, X86_SS, sp, n, X86_WRITE);
+    if (unlikely(cpu->align_check) && x86_user(cpu) && (last & (n - 1)))
+        x86_fault_code(cpu, X86_ACV, 0);
+    x86_probe(cpu, X86_SS, last, n, X86_WRITE, x86_user(cpu));
     x86_reg_set(cpu, X86_RBP, n, frame);
     x86_sp_set(cpu, sp);
 }

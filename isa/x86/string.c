@@ -59,8 +59,8 @@ X86_INLINE void one(struct x86_cpu *cpu, const struct str *s, unsigned op, unsig
         flags_all(cpu, f);
         break;
     case X86_OP_CMPS:
+        w = x86_load(cpu, X86_ES, index_get(cpu, X86_RDI, s), n); /* as processors do */
         v = x86_load(cpu, s->seg, index_get(cpu, X86_RSI, s), n);
-        w = x86_load(cpu, X86_ES, index_get(cpu, X86_RDI, s), n);
         alu2(X86_OP_CMP, v, w, 0, n, &f);
         flags_all(cpu, f);
         break;
@@ -246,6 +246,8 @@ X86_INLINE void repeat(struct x86_cpu *cpu, const struct x86_insn *insn, unsigne
     uint64_t count = index_get(cpu, X86_RCX, &s), budget = BUDGET, done;
 
     if (!count) {
+        if (io)
+            x86_io_check(cpu, (uint16_t)cpu->gpr[X86_RDX], n);
         none(cpu, &s, op);
         return;
     }

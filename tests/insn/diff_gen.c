@@ -111,6 +111,7 @@ static bool excluded(const struct diff_case *c)
     case X86_OP_XEND:
     case X86_OP_XABORT:
     case X86_OP_XTEST:
+    case X86_OP_SERIALIZE: /* not in the model */
     /* Segments and far transfers: the kernel's descriptors are not ours. */
     case X86_OP_MOV_TO_SEG:
     case X86_OP_POP_SEG:
@@ -440,7 +441,8 @@ static uint64_t jump_target(const struct diff_case *c)
         return target(c, 8);
     if (one_in(16))
         return gen_random();
-    return D_INSN - 0x700 + below(0xe00) / 32 * 32;
+    uint64_t to = D_INSN - 0x700 + below(0xe00) / 32 * 32;
+    return to == D_INSN ? to + 32 : to; /* not to itself */
 }
 
 static void setup_special(struct diff_case *c)
@@ -528,6 +530,8 @@ void gen_case(struct diff_case *c)
     c->before.rflags = X86_F1 | X86_IF | (gen_random() & X86_AFLAGS) | (one_in(4) ? X86_DF : 0) |
                        (one_in(32) ? X86_AC : 0);
     c->vec = uses_vectors(i);
+    if (i->op == X86_OP_FPU_ENV) /* alignment as the processor likes */
+        c->before.rflags &= ~X86_AC;
     if (c->vec)
         random_xsave(c->before.xsave);
 
@@ -565,8 +569,12 @@ void gen_case(struct diff_case *c)
     }
     if (i->op == X86_OP_RET)
         store(gpr[X86_RSP], jump_target(c), 8);
-    if (i->op == X86_OP_POPF) /* no single-step */
+    if (i->op == X86_OP_POPF) { /* no single-step */
+        if (gpr[X86_RSP] - (D_DATA + D_RO_PAGE * 4096 - 8) < 4096 + 16 ||
+            gpr[X86_RSP] - D_CODE < 0x2000)
+            gpr[X86_RSP] = D_DATA + 0x800;
         store(gpr[X86_RSP], gen_random() & ~(uint64_t)X86_TF, 8);
+    }
     if (c->mode != 8)
         for (unsigned r = 0; r < 16; r++)
             gpr[r] = r < 8 ? (uint32_t)gpr[r] : 0;
