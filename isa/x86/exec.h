@@ -69,7 +69,9 @@ X86_INLINE uint64_t mem_ea(const struct x86_cpu *cpu, const struct x86_insn *ins
 {
     if (flat)
         return cpu->reg[insn->base] + (cpu->reg[insn->index] << insn->scale) + (uint64_t)insn->disp;
-    return x86_ea(cpu, insn);
+    uint64_t ea =
+        cpu->reg[insn->base] + (cpu->reg[insn->index] << insn->scale) + (uint64_t)insn->disp;
+    return insn->asz == 4 ? (uint32_t)ea : likely(insn->asz == 8) ? ea : (uint16_t)ea;
 }
 X86_INLINE uint64_t mem_lin(struct x86_cpu *cpu, const struct x86_insn *insn, unsigned size,
                             enum x86_access access, bool flat)
