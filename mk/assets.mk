@@ -34,3 +34,11 @@ $(A)/test-i386.img: $(INIT_DEPS) $(A)/busybox-i386/package
 
 .PHONY: assets
 assets: $(KERNELS:%=$(A)/%/package) $(A)/shell.img $(A)/root.img $(A)/test-amd64.img $(A)/test-i386.img
+$(A)/vmlinux-%: tools/extract-vmlinux $(A)/%/package
+	$(Q)tools/extract-vmlinux $(A)/$*/boot/vmlinuz-* $@
+assets: $(A)/vmlinux-cloud-amd64 $(A)/vmlinux-686-pae
+
+# Minutes to make: only the slow tests want it.
+$(A)/debian.img: tools/mkrootfs
+	@echo "  ROOTFS  $@"
+	$(Q)tools/mkrootfs $@
