@@ -11,7 +11,7 @@ check() { # STATUS PATTERN ARGUMENT…
     shift 2
     out=$(timeout 20 "$TRAPEZE" "$@" 2>&1 </dev/null)
     status=$?
-    if [ $status -ne "$want" ] || ! grep -qE -- "$pattern" <<<"$out" || [ "$(grep -c . <<<"$out")" -ne 1 ]; then
+    if [ $status -ne "$want" ] || ! grep -qiE -- "$pattern" <<<"$out" || [ "$(grep -c . <<<"$out")" -ne 1 ]; then
         echo "trapeze $*: status $status (want $want), output: $out (want: $pattern)"
         bad=1
     fi
@@ -59,11 +59,13 @@ run 4 'disk.*directory' --disk "$d" "$null"
 run 4 'disk.*512' --disk "$d/odd.img" "$null"
 run 4 'console.*No such file' --console "file:$d/no/where" "$null"
 
-# In use: the disk by another program, the port by another listener.
-exec 9<>"$d/disk.img"
-flock -x 9
+# In use: the disk by another virtual machine, the port by another listener.
+timeout 30 "$TRAPEZE" run --engine soft --console none --disk "$d/disk.img" --memory 64M "$B/guest/null_b.elf" </dev/null &
+other=$!
+sleep 2
 run 4 'disk.*in use' --disk "$d/disk.img" "$null"
-flock -u 9
+kill $other
+wait $other
 port=$((20000 + $$ % 20000))
 socat "tcp-listen:$port,bind=127.0.0.1,reuseaddr,fork" /dev/null &
 listener=$!
