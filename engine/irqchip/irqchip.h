@@ -84,6 +84,8 @@ void irqchip_tick(struct irqchip *, unsigned vcpu);
 uint64_t irqchip_deadline(struct irqchip *, unsigned vcpu);
 
 /* ---- state, in KVM's structures; set returns -EINVAL for what cannot be ---- */
+/* The LAPIC's base comes before the rest of it; set_lapic drops INIT and SIPI that are not taken.
+ */
 WARN_UNUSED int irqchip_get(struct irqchip *, struct kvm_irqchip *);
 WARN_UNUSED int irqchip_set(struct irqchip *, const struct kvm_irqchip *);
 WARN_UNUSED int irqchip_get_pit(struct irqchip *, struct kvm_pit_state2 *);

@@ -401,6 +401,8 @@ int lapic_set(struct irqchip *c, struct lapic *l, const struct kvm_lapic_state *
             l->reg[i] &= 0xffff0000; /* vectors below 16 do not exist */
     }
     l->reg[APIC_DFR] |= 0x0fffffff;
+    l->errors = 0;
+    l->init = l->sipi = l->smi = false; /* of the time before; NMI is the caller's to set */
     apic_timer_resume(c, l, reg[APIC_TIMER_CURRENT]);
     kick_if_pending(c, l);
     return 0;

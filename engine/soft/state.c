@@ -151,7 +151,8 @@ int soft_set_sregs(struct engine_vcpu *ev, const struct kvm_sregs *k)
     if (!sregs_ok(k))
         return -EINVAL;
     if (!cpu->env->apic_rdmsr(cpu, MSR_APIC_BASE, &apic_base) && apic_base != k->apic_base &&
-        cpu->env->apic_wrmsr(cpu, MSR_APIC_BASE, k->apic_base))
+        (v->vm->chip ? irqchip_set_apic_base(v->vm->chip, v->id, k->apic_base)
+                     : cpu->env->apic_wrmsr(cpu, MSR_APIC_BASE, k->apic_base)))
         return -EINVAL;
     seg_from_kvm(&cpu->seg[X86_CS], &k->cs);
     seg_from_kvm(&cpu->seg[X86_DS], &k->ds);
@@ -363,7 +364,8 @@ int soft_get_vcpu_events(struct engine_vcpu *ev, struct kvm_vcpu_events *e)
     e->interrupt.shadow = (cpu->shadow & X86_SHADOW_STI ? KVM_X86_SHADOW_INT_STI : 0) |
                           (cpu->shadow & X86_SHADOW_SS ? KVM_X86_SHADOW_INT_MOV_SS : 0);
     e->nmi.masked = cpu->nmi_blocked;
-    e->nmi.pending = v->nmi_pending;
+    e->nmi.pending =
+        v->vm->chip ? !!(irqchip_pending(v->vm->chip, v->id) & IRQCHIP_NMI) : v->nmi_pending;
     e->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
     return 0;
 }
@@ -389,8 +391,14 @@ int soft_set_vcpu_events(struct engine_vcpu *ev, const struct kvm_vcpu_events *e
         cpu->shadow = (e->interrupt.shadow & KVM_X86_SHADOW_INT_STI ? X86_SHADOW_STI : 0) |
                       (e->interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS ? X86_SHADOW_SS : 0);
     cpu->nmi_blocked = e->nmi.masked != 0;
-    if (e->flags & KVM_VCPUEVENT_VALID_NMI_PENDING)
-        v->nmi_pending = e->nmi.pending;
+    if (e->flags & KVM_VCPUEVENT_VALID_NMI_PENDING) {
+        if (!v->vm->chip)
+            v->nmi_pending = e->nmi.pending;
+        else if (e->nmi.pending)
+            irqchip_nmi(v->vm->chip, v->id);
+        else
+            irqchip_take(v->vm->chip, v->id, IRQCHIP_NMI, NULL);
+    }
     soft_attention(v, SOFT_IRQ);
     return 0;
 }

@@ -319,6 +319,7 @@ static inline void guests_state(struct rig *g)
 {
     const struct engine_ops *o = g->ops;
     struct kvm_regs r, r2;
+    struct kvm_sregs sregs;
     struct kvm_fpu fpu;
     struct kvm_lapic_state lapic;
     struct kvm_mp_state mp;
@@ -327,11 +328,13 @@ static inline void guests_state(struct rig *g)
     struct kvm_pit_state2 pit;
     struct kvm_clock_data clock;
     struct kvm_irqchip chip;
-    struct {
-        struct kvm_msrs head;
-        struct kvm_msr_entry entry[2];
-    } msrs = { .head.nmsrs = 2, .entry = { { .index = 0x174 }, { .index = 0x277 } } };
+    struct kvm_msrs *msrs = calloc(1, sizeof(*msrs) + 2 * sizeof(msrs->entries[0]));
 
+    if (!msrs)
+        exit(1);
+    msrs->nmsrs = 2;
+    msrs->entries[0].index = 0x174; /* SYSENTER_CS */
+    msrs->entries[1].index = 0x277; /* PAT */
     RIG_OPEN(g, guest_spin, false);
     CHECK_EQ(o->get_regs(g->vcpu, &r), 0);
     r.rax = 0x1122334455667788;
@@ -341,19 +344,32 @@ static inline void guests_state(struct rig *g)
     CHECK_EQ(memcmp(&r, &r2, sizeof(r)), 0);
     CHECK_EQ(o->get_fpu(g->vcpu, &fpu), 0);
     CHECK_EQ(o->set_fpu(g->vcpu, &fpu), 0);
-    CHECK_EQ(o->get_msrs(g->vcpu, &msrs.head), 2);
-    msrs.entry[0].data = 0x10;
-    CHECK_EQ(o->set_msrs(g->vcpu, &msrs.head), 2);
-    msrs.entry[0].data = 0;
-    CHECK_EQ(o->get_msrs(g->vcpu, &msrs.head), 2);
-    CHECK_EQ(msrs.entry[0].data, 0x10);
+    CHECK_EQ(o->get_msrs(g->vcpu, msrs), 2);
+    msrs->entries[0].data = 0x10;
+    CHECK_EQ(o->set_msrs(g->vcpu, msrs), 2);
+    msrs->entries[0].data = 0;
+    CHECK_EQ(o->get_msrs(g->vcpu, msrs), 2);
+    CHECK_EQ(msrs->entries[0].data, 0x10);
+    /* The caller may set any mode of the LAPIC, also what a guest could not. */
+    CHECK_EQ(o->get_sregs(g->vcpu, &sregs), 0);
+    CHECK_EQ(sregs.apic_base, 0xfee00900);
+    sregs.apic_base = 0xfee00d00;
+    CHECK_EQ(o->set_sregs(g->vcpu, &sregs), 0);
+    sregs.apic_base = 0xfee00900;
+    CHECK_EQ(o->set_sregs(g->vcpu, &sregs), 0);
     CHECK_EQ(o->get_lapic(g->vcpu, &lapic), 0);
     CHECK_EQ(le32(lapic.regs + 0x30) & 0xff, 0x14);
     CHECK_EQ(o->set_lapic(g->vcpu, &lapic), 0);
     CHECK_EQ(o->get_mp_state(g->vcpu, &mp), 0);
     CHECK_EQ(mp.mp_state, KVM_MP_STATE_RUNNABLE);
     CHECK_EQ(o->set_mp_state(g->vcpu, &mp), 0);
+    CHECK_EQ(o->nmi(g->vcpu), 0);
     CHECK_EQ(o->get_vcpu_events(g->vcpu, &events), 0);
+    CHECK_EQ(events.nmi.pending, 1);
+    events.nmi.pending = 0;
+    CHECK_EQ(o->set_vcpu_events(g->vcpu, &events), 0);
+    CHECK_EQ(o->get_vcpu_events(g->vcpu, &events), 0);
+    CHECK_EQ(events.nmi.pending, 0);
     CHECK_EQ(o->set_vcpu_events(g->vcpu, &events), 0);
     CHECK_EQ(o->get_debugregs(g->vcpu, &debug), 0);
     CHECK_EQ(o->set_debugregs(g->vcpu, &debug), 0);
@@ -368,6 +384,7 @@ static inline void guests_state(struct rig *g)
     }
     struct kvm_cpuid2 few = { .nent = 0 };
     CHECK_EQ(o->get_supported_cpuid(g->engine, &few), -E2BIG);
+    free(msrs);
     rig_close(g);
 }
 
