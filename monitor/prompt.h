@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The monitor prompt behind Ctrl-a c: a line editor on the console and a few commands on the running VM. */
+/* The monitor prompt behind Ctrl-a c: a line editor on the console and a few commands on the
+ * running VM. */
 #ifndef MONITOR_PROMPT_H
 #define MONITOR_PROMPT_H
 
@@ -14,7 +15,8 @@ void prompt_destroy(struct prompt *);
 /* Runs one command line, its answer to `out`. True: the prompt is to close. Device lock held. */
 bool prompt_command(struct vm *, const char *line, FILE *out);
 
-/* Prints the ranges the first vCPU's page tables map, with their rights. The vCPU is paused. (prompt_mem.c) */
+/* Prints the ranges the first vCPU's page tables map, with their rights. The vCPU is paused.
+ * (prompt_mem.c) */
 void prompt_info_mem(struct vm *, unsigned vcpu, FILE *out);
 
 #endif

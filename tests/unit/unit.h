@@ -8,8 +8,9 @@
 static unsigned unit_passed, unit_failed;
 
 #define CHECK(cond)                                                                                \
-    ((cond) ? (void)unit_passed++                                                                  \
-            : (void)(unit_failed++, printf("%s:%d: CHECK(%s) failed\n", __FILE__, __LINE__, #cond)))
+    ((cond)                                                                                        \
+         ? (void)unit_passed++                                                                     \
+         : (void)(unit_failed++, printf("%s:%d: CHECK(%s) failed\n", __FILE__, __LINE__, #cond)))
 #define CHECK_EQ(a, b)                                                                             \
     do {                                                                                           \
         unsigned long long a_ = (unsigned long long)(a), b_ = (unsigned long long)(b);             \
@@ -17,7 +18,8 @@ static unsigned unit_passed, unit_failed;
             unit_passed++;                                                                         \
         else {                                                                                     \
             unit_failed++;                                                                         \
-            printf("%s:%d: %s is %#llx, expected %s = %#llx\n", __FILE__, __LINE__, #a, a_, #b, b_); \
+            printf("%s:%d: %s is %#llx, expected %s = %#llx\n", __FILE__, __LINE__, #a, a_, #b,    \
+                   b_);                                                                            \
         }                                                                                          \
     } while (0)
 
