@@ -90,7 +90,7 @@ void x86_write_cr3(struct x86_cpu *cpu, uint64_t v)
     /* The software TLB holds one address space: only a reload of the same one can keep it. */
     if (!noflush || v != cpu->cr3) {
         cpu->cr3 = v;
-        x86_tlb_flush(cpu);
+        x86_tlb_flush_local(cpu);
     }
     cpu->stop = 1;
 }
@@ -305,8 +305,10 @@ void x86_exec_invpcid(struct x86_cpu *cpu, const struct x86_insn *insn)
         if (!x86_canonical(lin))
             x86_gp0(cpu);
         x86_tlb_flush_page(cpu, lin);
-    } else {
+    } else if (type == ALL_GLOBAL) {
         x86_tlb_flush(cpu);
+    } else {
+        x86_tlb_flush_local(cpu);
     }
     cpu->stop = 1;
 }

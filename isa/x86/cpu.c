@@ -11,27 +11,35 @@
 static void tlb_drop(struct x86_tlb_entry *e) { e->r = e->w = e->x = X86_TLB_NONE; }
 
 /* Only what was filled is visited: flushes are far more frequent than 2048 fills. */
-static void tlb_flush_user(struct x86_cpu *cpu, unsigned user)
+static void tlb_flush_user(struct x86_cpu *cpu, unsigned user, bool keep_global)
 {
     for (unsigned i = 0; i < X86_TLB_SIZE / 64; i++) {
-        uint64_t used = cpu->tlb_used[user][i];
+        uint64_t keep = keep_global ? cpu->tlb_global[user][i] : 0;
+        uint64_t used = cpu->tlb_used[user][i] & ~keep;
         for (; used; used &= used - 1)
             tlb_drop(&cpu->tlb[user][i * 64 + (unsigned)__builtin_ctzll(used)]);
-        cpu->tlb_used[user][i] = 0;
+        cpu->tlb_used[user][i] &= keep;
     }
 }
 
-void x86_tlb_flush(struct x86_cpu *cpu)
+static void tlb_flush(struct x86_cpu *cpu, bool keep_global)
 {
     cpu->tlb_stats.flush++;
     cpu->generation++;
-    tlb_flush_user(cpu, 0);
-    tlb_flush_user(cpu, 1);
-    cpu->tlb_large = 0;
+    tlb_flush_user(cpu, 0, keep_global);
+    tlb_flush_user(cpu, 1, keep_global);
     cpu->stop = 1;
     if (cpu->env && cpu->env->tlb_flushed)
         cpu->env->tlb_flushed(cpu);
 }
+
+void x86_tlb_flush(struct x86_cpu *cpu)
+{
+    cpu->tlb_large = 0;
+    tlb_flush(cpu, false);
+}
+
+void x86_tlb_flush_local(struct x86_cpu *cpu) { tlb_flush(cpu, true); }
 
 void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t lin)
 {
@@ -151,7 +159,7 @@ void x86_derive(struct x86_cpu *cpu)
     uint8_t ac = (cpu->cr0 & X86_CR0_AM) && (cpu->rflags & X86_AC);
     if (unlikely(ac != cpu->align_check)) {
         cpu->align_check = ac;
-        tlb_flush_user(cpu, 1);
+        tlb_flush_user(cpu, 1, false);
     }
     if (cpu->debugging)
         cpu->stop = 1;

@@ -184,7 +184,8 @@ struct x86_cpu {
     uint64_t generation; /* changes whenever a linear address may lead elsewhere than before */
 
     /* ---- private to cpu.c, step.c, mem.c, mmu.c ---- */
-    uint64_t tlb_used[2][X86_TLB_SIZE / 64]; /* entries filled since the last flush */
+    uint64_t tlb_used[2][X86_TLB_SIZE / 64];   /* entries filled since the last flush */
+    uint64_t tlb_global[2][X86_TLB_SIZE / 64]; /* those of them of global pages */
     uint8_t tlb_large;   /* address bits of the largest large page that was filled; 0: none */
     uint8_t thrown;      /* enum x86_exit of the last throw; NONE: cpu->exc */
     uint8_t align_check; /* CR0.AM and EFLAGS.AC: no user access takes the fast path */
@@ -219,6 +220,7 @@ void x86_init(struct x86_cpu *cpu);
  * or dbg. */
 void x86_state_changed(struct x86_cpu *cpu);
 void x86_tlb_flush(struct x86_cpu *cpu);
+void x86_tlb_flush_local(struct x86_cpu *cpu); /* all but global pages */
 void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t lin);
 /* The page at host address `host` became X86_RAM_CODE (or watched): no store may bypass the slow
  * path. */

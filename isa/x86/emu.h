@@ -168,6 +168,7 @@ struct x86_walk {
     uint64_t gpa;
     unsigned prot;  /* as above */
     unsigned shift; /* log2 of the page size */
+    bool global;    /* the translation outlives a change of CR3 */
     uint32_t error; /* if it failed: the #PF error code */
 };
 /* The same, throwing nothing. */

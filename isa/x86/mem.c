@@ -59,6 +59,10 @@ static bool fill(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, unsi
         (pg->props & (X86_RAM_WRITABLE | X86_RAM_CODE | X86_RAM_ROM)) == X86_RAM_WRITABLE;
     cpu->tlb_stats.fill++;
     cpu->tlb_used[user][index / 64] |= BIT(index % 64);
+    if (w.global)
+        cpu->tlb_global[user][index / 64] |= BIT(index % 64);
+    else
+        cpu->tlb_global[user][index / 64] &= ~BIT(index % 64);
     if (w.shift > cpu->tlb_large && w.shift > 12)
         cpu->tlb_large = (uint8_t)w.shift;
     e->addend = (uint64_t)(uintptr_t)pg->host - page;

@@ -133,6 +133,7 @@ static bool walk_once(struct x86_cpu *cpu, uint64_t lin, enum x86_access access,
         page = (s->pte & 0xffc00000) | bits_get(s->pte, 20, 13) << 32;
     out->gpa = page | (lin & (BIT(shift) - 1));
     out->shift = shift;
+    out->global = (s->pte & X86_PTE_G) && (cpu->cr4 & X86_CR4_PGE);
     if (debug)
         return true;
 

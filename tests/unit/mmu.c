@@ -231,6 +231,16 @@ static void tlb(void)
     x86_tlb_flush(cpu);
     CHECK_EQ(e->r, X86_TLB_NONE);
 
+    /* Global pages outlive a change of CR3. */
+    put64(0x4000, 12, 0xc000 | P | W | U | X86_PTE_G);
+    x86_load(cpu, X86_DS, 0xc000, 1);
+    x86_load(cpu, X86_DS, 0x8000, 1);
+    x86_tlb_flush_local(cpu);
+    CHECK_EQ(e->r, X86_TLB_NONE);
+    CHECK_EQ(x86_tlb_entry(cpu, 0xc000, 1)->r, 0xc000);
+    x86_tlb_flush(cpu);
+    CHECK_EQ(x86_tlb_entry(cpu, 0xc000, 1)->r, X86_TLB_NONE);
+
     /* Across pages. */
     put64(0x4000, 10, 0xb000 | P | W | U);
     put64(0x4000, 11, 0x8000 | P | W | U);
