@@ -504,6 +504,8 @@ static const struct native_stub *generate(struct x86_cpu *cpu, const struct x86_
             x86_ud(cpu); /* there are no general registers 16 to 31 */
         if (row->flags & NATIVE_FP)
             flags |= STUB_FP;
+        if (insn->enc == X86_ENC_EVEX && insn->evex & 1 && !insn->mem)
+            flags |= STUB_SAE;
         if (sets_flags(insn))
             flags |= STUB_FLAGS;
         if (insn->mem && row->flags & NATIVE_ALIGNED && insn->operand[insn->mem - 1].size >= 16)

@@ -91,6 +91,8 @@ static void exec_x87(struct x86_cpu *cpu, const struct x86_insn *insn)
         unsigned size = MIN(m->size, 16u);
         bool write = m->access & X86_ACC_W;
         uint64_t lin = native_linear(cpu, insn, size, write ? X86_WRITE : X86_READ);
+        if (size == 10)
+            native_check_align(cpu, lin, 8);
         if (write)
             __builtin_memset(w->mem, 0, 16);
         else
@@ -220,6 +222,7 @@ static void exec_x87_env(struct x86_cpu *cpu, const struct x86_insn *insn)
         check_pending(cpu);
     const struct native_stub *st = native_stub(cpu, insn);
     uint64_t lin = native_linear(cpu, insn, size, store ? X86_WRITE : X86_READ);
+    native_check_align(cpu, lin, wide ? 4 : 2);
     if (!store) {
         x86_load_bytes(cpu, insn->seg, lin, image, size, x86_user(cpu));
         env_from_guest(w->mem, image, wide, real);
@@ -287,6 +290,8 @@ static void exec_mmx(struct x86_cpu *cpu, const struct x86_insn *insn)
     const struct native_stub *st = native_stub(cpu, insn);
     uint64_t lin = 0;
     unsigned size = 0;
+    if (mmx) /* even if the instruction faults then */
+        native_mm_enter(cpu);
     if (insn->mem) {
         const struct x86_operand *m = &insn->operand[insn->mem - 1];
         size = m->size;
@@ -302,8 +307,6 @@ static void exec_mmx(struct x86_cpu *cpu, const struct x86_insn *insn)
     uint32_t mxcsr = native_run(cpu, st);
     if (write)
         native_store(cpu, insn->seg, lin, w->mem, size);
-    if (mmx)
-        native_mm_enter(cpu);
     if (written < 8) {
         le64_put(cpu->xsave + FX_ST + 16 * written, w->mm[written]);
         le16_put(cpu->xsave + FX_ST + 16 * written + 8, 0xffff);

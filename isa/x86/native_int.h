@@ -64,6 +64,7 @@ enum {
     STUB_NO_SUPP = BIT(3),   /* masked, but without fault suppression */
     STUB_MASKED = BIT(4),    /* memory operand under a mask */
     STUB_BROADCAST = BIT(5), /* one memory value for all mask bits */
+    STUB_SAE = BIT(7),       /* suppresses all exceptions, whatever MXCSR says */
     STUB_PACKED = BIT(6),    /* compress, expand: elements in memory lie without gaps */
 };
 
@@ -203,6 +204,14 @@ static inline uint64_t native_linear(struct x86_cpu *cpu, const struct x86_insn 
         (lin & ((size == 10 ? 8 : size) - 1)) && x86_canonical(lin))
         x86_fault_code(cpu, X86_ACV, 0);
     return lin;
+}
+
+/* The alignment check of what is not loaded or stored as a value: n is what the processor checks.
+ */
+static inline void native_check_align(struct x86_cpu *cpu, uint64_t lin, unsigned n)
+{
+    if (unlikely(cpu->align_check && x86_user(cpu) && lin & (n - 1)))
+        x86_fault_code(cpu, X86_ACV, 0);
 }
 
 /* x86_load_bytes for operands of 4 to 64 bytes in one page that is in the TLB. */

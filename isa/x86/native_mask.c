@@ -158,9 +158,10 @@ static void exec_maskmov(struct x86_cpu *cpu, const struct x86_insn *insn)
     uint64_t mask = sign_mask(mask_reg, 1, size);
     uint64_t off = cpu->gpr[X86_RDI] & size_mask(insn->asz);
     uint64_t lin = x86_linear(cpu, insn->seg, off, size, X86_WRITE);
-    store_elements(cpu, insn->seg, lin, data, mask, 1, size);
     if (mmx)
         native_mm_enter(cpu);
+    native_check_align(cpu, lin, 8);
+    store_elements(cpu, insn->seg, lin, data, mask, 1, size);
 }
 
 /* ---- gathers and scatters ---- */

@@ -127,6 +127,7 @@ static uint64_t fx_operand(struct x86_cpu *cpu, const struct x86_insn *insn, enu
     if (cpu->cr0 & (X86_CR0_EM | X86_CR0_TS))
         x86_fault(cpu, X86_NM);
     uint64_t lin = native_linear(cpu, insn, FX_SIZE, access);
+    native_check_align(cpu, lin, 4);
     if (lin & 15)
         x86_gp0(cpu);
     return lin;
@@ -173,6 +174,7 @@ static uint64_t xsave_operand(struct x86_cpu *cpu, const struct x86_insn *insn,
         x86_fault(cpu, X86_NM);
     *rfbm = (cpu->gpr[X86_RDX] << 32 | (uint32_t)cpu->gpr[X86_RAX]) & cpu->xcr0 & cpu->native->xcr0;
     uint64_t lin = native_linear(cpu, insn, XSAVE_EXTENDED, access);
+    native_check_align(cpu, lin, 4);
     if (lin & 63)
         x86_gp0(cpu);
     return lin;
