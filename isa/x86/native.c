@@ -239,7 +239,9 @@ static inline void exec_vector(struct x86_cpu *cpu, const struct x86_insn *insn)
     const struct x86_operand *m = &insn->operand[insn->mem - 1];
     bool write = m->access & X86_ACC_W;
     if (st->flags & STUB_MASKED) {
-        uint64_t lin = native_linear(cpu, insn, m->size, write ? X86_WRITE : X86_READ);
+        /* No alignment check: there may be no access at all. */
+        uint64_t lin =
+            x86_linear(cpu, insn->seg, x86_ea(cpu, insn), m->size, write ? X86_WRITE : X86_READ);
         if (!write)
             native_load_masked(cpu, insn, st, lin, m->size);
         uint32_t mxcsr = native_run(cpu, st);
