@@ -20,7 +20,7 @@ static unsigned block_hash(const uint8_t *host, unsigned key)
 {
     uint64_t h = (uint64_t)(uintptr_t)host;
 
-    return (unsigned)((h ^ h >> 16) + key * 0x5555u) % SOFT_BLOCK_HASH;
+    return (unsigned)((h ^ h >> 18) + key * 0x5555u) % SOFT_BLOCK_HASH;
 }
 
 static const uint8_t *page_of(const uint8_t *host)

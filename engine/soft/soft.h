@@ -70,7 +70,7 @@ struct soft_codepage {
     unsigned hits;     /* such stores in quick succession */
 };
 
-enum { SOFT_BLOCK_HASH = 1 << 16, SOFT_PAGE_HASH = 1 << 13, SOFT_BLOCK_MAX = 32 };
+enum { SOFT_BLOCK_HASH = 1 << 18, SOFT_PAGE_HASH = 1 << 13, SOFT_BLOCK_MAX = 32 };
 enum { SOFT_CLOCK_BLOCKS = 256 }; /* between looks at the clock */
 
 struct soft_cache {

@@ -73,7 +73,8 @@ void x86_tlb_protect(struct x86_cpu *cpu, const uint8_t *host_page)
         for (unsigned i = 0; i < X86_TLB_SIZE / 64; i++)
             for (uint64_t used = cpu->tlb_used[user][i]; used; used &= used - 1) {
                 struct x86_tlb_entry *e = &cpu->tlb[user][i * 64 + (unsigned)__builtin_ctzll(used)];
-                if (e->w != X86_TLB_NONE && (e->w << 12) + e->addend == (uint64_t)(uintptr_t)host_page)
+                if (e->w != X86_TLB_NONE &&
+                    (e->w << 12) + e->addend == (uint64_t)(uintptr_t)host_page)
                     e->w = X86_TLB_NONE;
             }
 }

@@ -101,7 +101,7 @@ X86_INLINE bool tlb_hit(struct x86_cpu *cpu, uint64_t lin, unsigned size, enum x
                         void **p)
 {
     const struct x86_tlb_entry *e = x86_tlb_entry(cpu, lin, x86_user(cpu));
-    if (unlikely((access == X86_WRITE ? e->w : e->r) != ((lin + size - 1) & ~0xfffull)))
+    if (unlikely((access == X86_WRITE ? e->w : e->r) != (lin + size - 1) >> 12))
         return false;
     *p = (void *)(uintptr_t)(lin + e->addend);
     return true;

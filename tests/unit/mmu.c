@@ -237,7 +237,7 @@ static void tlb(void)
     x86_load(cpu, X86_DS, 0x8000, 1);
     x86_tlb_flush_local(cpu);
     CHECK_EQ(e->r, X86_TLB_NONE);
-    CHECK_EQ(x86_tlb_entry(cpu, 0xc000, 1)->r, 0xc000);
+    CHECK_EQ(x86_tlb_entry(cpu, 0xc000, 1)->r, 0xc);
     x86_tlb_flush(cpu);
     CHECK_EQ(x86_tlb_entry(cpu, 0xc000, 1)->r, X86_TLB_NONE);
 
