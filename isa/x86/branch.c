@@ -35,11 +35,12 @@ X86_INLINE void call(struct x86_cpu *cpu, uint64_t to, unsigned size, bool long_
 {
     uint64_t from = cpu->rip;
     uint64_t sp = cpu->gpr[X86_RSP] - size;
-    x86_jump(cpu, to, size);
-    if (long_mode) {
+    if (long_mode) { /* processors store even if the target then is not canonical */
         x86_store_user(cpu, X86_SS, sp, from, size, x86_user(cpu));
+        x86_jump(cpu, to, size);
         cpu->gpr[X86_RSP] = sp;
     } else {
+        x86_jump(cpu, to, size);
         sp &= x86_sp_mask(cpu);
         x86_store(cpu, X86_SS, sp, from, size);
         x86_sp_set(cpu, sp);

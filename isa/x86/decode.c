@@ -247,6 +247,7 @@ static const struct x86_node *take_evex(struct decoder *d, struct x86_insn *insn
     insn->evex = (uint8_t)((e[2] >> 4 & 1) | (e[2] >> 6 & 2) | d->ext_r2 << 2 | d->ext_x << 3);
     if (d->mode != 2) {
         d->ext_b = d->ext_r2 = false;
+        insn->evex &= (uint8_t)~4;
         if (insn->vvvv & 16)
             return NULL;
     }

@@ -277,9 +277,11 @@ void x86_exec_bound(struct x86_cpu *cpu, const struct x86_insn *insn)
     unsigned size = insn->osz;
     uint64_t ea = x86_ea(cpu, insn);
     int64_t low = sign_extend(x86_load(cpu, insn->seg, ea, size), size);
+    int64_t index = sign_extend(cpu->gpr[insn->operand[0].reg], size);
+    if (index < low) /* the upper bound is not looked at then */
+        x86_fault(cpu, X86_BR);
     int64_t high =
         sign_extend(x86_load(cpu, insn->seg, (ea + size) & size_mask(insn->asz), size), size);
-    int64_t index = sign_extend(cpu->gpr[insn->operand[0].reg], size);
-    if (index < low || index > high)
+    if (index > high)
         x86_fault(cpu, X86_BR);
 }

@@ -209,9 +209,9 @@ EXEC(movdir64b)
     uint8_t buf[64];
     uint64_t off = cpu->gpr[insn->operand[0].reg] & size_mask(insn->asz);
     uint64_t dst = x86_linear(cpu, X86_ES, off, 64, X86_WRITE);
+    x86_load_bytes(cpu, insn->seg, mem_lin(cpu, insn, 64, X86_READ, false), buf, 64, x86_user(cpu));
     if (dst & 63)
         x86_gp0(cpu);
-    x86_load_bytes(cpu, insn->seg, mem_lin(cpu, insn, 64, X86_READ, false), buf, 64, x86_user(cpu));
     x86_store_bytes(cpu, X86_ES, dst, buf, 64, x86_user(cpu));
 }
 

@@ -179,9 +179,10 @@ static uint32_t run_unmasked(struct x86_cpu *cpu, const struct native_stub *st, 
     uint32_t all_masked = (mxcsr | MXCSR_MASKS) & ~(uint32_t)MXCSR_FLAGS;
     uint32_t unmasked = ~mxcsr >> 7 & MXCSR_FLAGS, tiny = 0;
     __builtin_memcpy(w->undo, cpu->xsave, size);
-    if (!(mxcsr & MXCSR_UM)) {
+    if (!(mxcsr & MXCSR_UM) && !(st->flags & STUB_COMPLEX)) {
         /* An unmasked underflow is raised for exact tiny results too, and FTZ does not count then.
-         * With FTZ the host reports every tiny result. */
+         * With FTZ the host reports every tiny result; of complex products also the intermediate
+         * ones, which raise nothing, so these are left out. */
         w->mxcsr_in = all_masked | MXCSR_FTZ;
         st->code(cpu, w);
         tiny = w->mxcsr_out & MXCSR_UE;
@@ -245,6 +246,8 @@ static inline void exec_vector(struct x86_cpu *cpu, const struct x86_insn *insn)
         if (!write)
             native_load_masked(cpu, insn, st, lin, m->size);
         uint32_t mxcsr = native_run(cpu, st);
+        if (write && st->flags & STUB_FP) /* stays if the store faults */
+            le32_put(cpu->xsave + FX_MXCSR, mxcsr);
         if (write)
             native_store_masked(cpu, insn, st, lin, m->size);
         native_commit(cpu, st, mxcsr);
@@ -256,6 +259,8 @@ static inline void exec_vector(struct x86_cpu *cpu, const struct x86_insn *insn)
     if (m->access & X86_ACC_R)
         native_load(cpu, insn->seg, lin, mem, m->size);
     uint32_t mxcsr = native_run(cpu, st);
+    if (write && st->flags & STUB_FP)
+        le32_put(cpu->xsave + FX_MXCSR, mxcsr);
     if (write)
         native_store(cpu, insn->seg, lin, mem, m->size);
     native_commit(cpu, st, mxcsr);

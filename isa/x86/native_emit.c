@@ -169,14 +169,15 @@ static bool gpr_is_reg(const struct x86_insn *insn)
 {
     return is_op(insn, X86_MAP_0F, 0x50, 0x50) || is_op(insn, X86_MAP_0F, 0x2c, 0x2d) ||
            is_op(insn, X86_MAP_0F, 0xd7, 0xd7) || is_op(insn, X86_MAP_0F, 0xc5, 0xc5) ||
-           is_op(insn, X86_MAP_0F, 0x78, 0x79) || is_op(insn, X86_MAP_0F, 0x93, 0x93) ||
-           is_op(insn, X86_MAP_5, 0x2c, 0x2d) || is_op(insn, X86_MAP_5, 0x78, 0x79);
+           (insn->pp >= 2 && is_op(insn, X86_MAP_0F, 0x78, 0x79)) ||
+           is_op(insn, X86_MAP_0F, 0x93, 0x93) || is_op(insn, X86_MAP_5, 0x2c, 0x2d) ||
+           (insn->pp >= 2 && is_op(insn, X86_MAP_5, 0x78, 0x79));
 }
 
 /* W selects the size of a general register or its memory form: ignored outside 64-bit mode. */
 static bool w_is_gpr_size(const struct x86_insn *insn)
 {
-    return gpr_is_reg(insn) || is_op(insn, X86_MAP_0F, 0x2a, 0x2a) ||
+    return gpr_is_reg(insn) || is_string_compare(insn) || is_op(insn, X86_MAP_0F, 0x2a, 0x2a) ||
            (insn->pp == 1 &&
             (is_op(insn, X86_MAP_0F, 0x6e, 0x6e) || is_op(insn, X86_MAP_0F, 0x7e, 0x7e))) ||
            (insn->pp >= 2 && is_op(insn, X86_MAP_0F, 0x7b, 0x7b)) ||
@@ -493,7 +494,7 @@ static const struct native_stub *generate(struct x86_cpu *cpu, const struct x86_
         x86_error(cpu, "native: operand too large");
     if (insn->map == X86_MAP_1BYTE) {
         put_x87(&e, insn, &flags);
-        st.flags = (uint8_t)flags;
+        st.flags = (uint16_t)flags;
     } else {
         const struct native_row *row = native_lookup(n, insn);
         struct use u;
@@ -508,9 +509,12 @@ static const struct native_stub *generate(struct x86_cpu *cpu, const struct x86_
             flags |= STUB_SAE;
         if (sets_flags(insn))
             flags |= STUB_FLAGS;
+        if (insn->map == X86_MAP_6 &&
+            ((insn->opcode & 0xfe) == 0x56 || (insn->opcode & 0xfe) == 0xd6))
+            flags |= STUB_COMPLEX;
         if (insn->mem && row->flags & NATIVE_ALIGNED && insn->operand[insn->mem - 1].size >= 16)
             flags |= STUB_ALIGNED;
-        st.flags = (uint8_t)flags;
+        st.flags = (uint16_t)flags;
         st.gpr = u.gpr_out;
         if (insn->mem && insn->enc == X86_ENC_EVEX && insn->mask)
             describe_mask(&st, insn, row);

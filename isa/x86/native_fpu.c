@@ -90,17 +90,16 @@ static void exec_x87(struct x86_cpu *cpu, const struct x86_insn *insn)
         const struct x86_operand *m = &insn->operand[insn->mem - 1];
         unsigned size = MIN(m->size, 16u);
         bool write = m->access & X86_ACC_W;
-        uint64_t lin = native_linear(cpu, insn, size, write ? X86_WRITE : X86_READ);
-        if (size == 10)
-            native_check_align(cpu, lin, 8);
-        if (write)
-            __builtin_memset(w->mem, 0, 16);
-        else
-            native_load(cpu, insn->seg, lin, w->mem, size);
-        run_x87(cpu, st);
         if (write) {
-            if (has_stored(cpu, st, size)) /* else memory is not even looked at */
-                native_store(cpu, insn->seg, lin, w->mem, size);
+            /* What an unmasked exception keeps from being stored is not even addressed. */
+            __builtin_memset(w->mem, 0, 16);
+            run_x87(cpu, st);
+            if (has_stored(cpu, st, size))
+                native_store(cpu, insn->seg, native_linear(cpu, insn, size, X86_WRITE), w->mem,
+                             size);
+        } else {
+            native_load(cpu, insn->seg, native_linear(cpu, insn, size, X86_READ), w->mem, size);
+            run_x87(cpu, st);
         }
     } else {
         run_x87(cpu, st);

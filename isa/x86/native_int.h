@@ -65,13 +65,14 @@ enum {
     STUB_MASKED = BIT(4),    /* memory operand under a mask */
     STUB_BROADCAST = BIT(5), /* one memory value for all mask bits */
     STUB_SAE = BIT(7),       /* suppresses all exceptions, whatever MXCSR says */
+    STUB_COMPLEX = BIT(8),   /* complex multiplication: two roundings */
     STUB_PACKED = BIT(6),    /* compress, expand: elements in memory lie without gaps */
 };
 
 struct native_stub {
     uint64_t key[2];
     native_code *code; /* NULL: slot free */
-    uint8_t flags;     /* STUB_* */
+    uint16_t flags;    /* STUB_* */
     uint8_t gpr;       /* general register written, or NATIVE_NO_GPR */
     uint8_t elem;      /* masked memory: element size in memory */
     uint8_t elems;     /* … and number of elements */
@@ -200,7 +201,7 @@ static inline uint64_t native_linear(struct x86_cpu *cpu, const struct x86_insn 
 {
     uint64_t lin = x86_linear(cpu, insn->seg, x86_ea(cpu, insn), size, access);
     /* Operands of vector length are exempt from alignment checking. */
-    if (unlikely(cpu->align_check) && x86_user(cpu) && size <= 10 &&
+    if (unlikely(cpu->align_check) && x86_user(cpu) && size <= 10 && !insn->mask &&
         (lin & ((size == 10 ? 8 : size) - 1)) && x86_canonical(lin))
         x86_fault_code(cpu, X86_ACV, 0);
     return lin;

@@ -194,7 +194,7 @@ X86_INLINE uint64_t many(struct x86_cpu *cpu, const struct str *s, unsigned op, 
     uint64_t left = 0, d = step(cpu, n);
     uint16_t f;
 
-    if (has_src) {
+    if (op == X86_OP_MOVS) {
         src = run_of(cpu, s->seg, index_get(cpu, X86_RSI, s), n, s->asz, X86_READ, &count);
         if (!src)
             return 0;
@@ -203,6 +203,11 @@ X86_INLINE uint64_t many(struct x86_cpu *cpu, const struct str *s, unsigned op, 
                  op == X86_OP_MOVS || op == X86_OP_STOS ? X86_WRITE : X86_READ, &count);
     if (!dst)
         return 0;
+    if (op == X86_OP_CMPS) { /* the other operand is its first access */
+        src = run_of(cpu, s->seg, index_get(cpu, X86_RSI, s), n, s->asz, X86_READ, &count);
+        if (!src)
+            return 0;
+    }
     switch (op) {
     case X86_OP_MOVS: host_movs(dst, src, count, n, back); break;
     case X86_OP_STOS: host_stos(dst, cpu->gpr[X86_RAX], count, n, back); break;
@@ -243,6 +248,7 @@ X86_INLINE void repeat(struct x86_cpu *cpu, const struct x86_insn *insn, unsigne
     const bool bulk = compares || op == X86_OP_MOVS || op == X86_OP_STOS;
     const bool io = op == X86_OP_INS || op == X86_OP_OUTS;
     const bool while_equal = insn->rep == 0xf3;
+    const uint64_t flags = cpu->rflags;
     uint64_t count = index_get(cpu, X86_RCX, &s), budget = BUDGET, done;
 
     if (!count) {
@@ -251,7 +257,13 @@ X86_INLINE void repeat(struct x86_cpu *cpu, const struct x86_insn *insn, unsigne
         none(cpu, &s, op);
         return;
     }
+    if (bulk)
+        none(cpu, &s, op);
     for (;;) {
+        /* A fault finds the flags as they were before the instruction, not after the iterations
+         * done. [SDM] vol. 2 "REP/REPE/REPZ/REPNE/REPNZ" */
+        if (compares)
+            cpu->rflags = flags;
         done = bulk && likely(!cpu->debugging) ? many(cpu, &s, op, n, while_equal, count) : 0;
         if (done) {
             done = (done * n + 15) / 16;
@@ -268,6 +280,8 @@ X86_INLINE void repeat(struct x86_cpu *cpu, const struct x86_insn *insn, unsigne
             break;
         budget -= done;
     }
+    if (compares)
+        cpu->rflags = flags;
     cpu->rip = cpu->insn_rip;
     cpu->stop = 1;
 }

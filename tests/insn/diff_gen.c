@@ -530,10 +530,16 @@ void gen_case(struct diff_case *c)
     c->before.rflags = X86_F1 | X86_IF | (gen_random() & X86_AFLAGS) | (one_in(4) ? X86_DF : 0) |
                        (one_in(32) ? X86_AC : 0);
     c->vec = uses_vectors(i);
-    if (i->op == X86_OP_FPU_ENV) /* alignment as the processor likes */
+    /* Alignment of these is as the processor likes. */
+    if (i->op == X86_OP_FPU_ENV || i->op == X86_OP_MASKMOV || i->mask || i->op == X86_OP_FXSAVE ||
+        i->op == X86_OP_FXRSTOR)
         c->before.rflags &= ~X86_AC;
     if (c->vec)
         random_xsave(c->before.xsave);
+    /* Which exceptions of intermediate results complex multiplication reports is not documented. */
+    if (i->op == X86_OP_AVX512 && i->map == X86_MAP_6 &&
+        ((i->opcode & 0xfe) == 0x56 || (i->opcode & 0xfe) == 0xd6))
+        c->before.xsave[24] |= 0x80, c->before.xsave[25] |= 0x1f;
 
     /* Stack operations: somewhere to push to, something to pop. */
     gpr[X86_RSP] = target(c, 8);
