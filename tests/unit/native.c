@@ -93,6 +93,19 @@ static void one_round(const uint8_t *code, unsigned len, const char *text, unsig
     compare(text, "memory", mem, data, DATA_SIZE);
 }
 
+/* Does 32-bit code do the same with the same bytes? */
+static bool same_in_32_bit(const uint8_t *code, unsigned len)
+{
+    struct x86_insn a, b;
+    uint8_t buf[16] = { 0 };
+    memcpy(buf, code, 15);
+    return x86_decode(&a, buf, 15, 8) == X86_DECODE_OK &&
+           x86_decode(&b, buf, 15, 4) == X86_DECODE_OK && a.len == len && b.len == len &&
+           a.op == b.op && a.op != X86_OP_VZERO && a.op != X86_OP_MASKMOV && !(a.rex & 7) &&
+           !(a.evex & 12) && a.vvvv < 8 && (a.base != X86_REG_RIP) &&
+           !memcmp(a.operand, b.operand, sizeof(a.operand));
+}
+
 static void test_against_direct(void)
 {
     unsigned skipped = 0, done = 0;
@@ -105,6 +118,12 @@ static void test_against_direct(void)
             done++;
             for (unsigned round = 0; round < ROUNDS; round++)
                 one_round(p, len, text, round);
+            if (same_in_32_bit(p, len)) {
+                set_mode(4);
+                for (unsigned round = 0; round < 4; round++)
+                    one_round(p, len, text, round);
+                set_mode(8);
+            }
         }
         p += len + strlen(text) + 1;
     }

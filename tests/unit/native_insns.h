@@ -699,6 +699,8 @@ __asm__(".pushsection .rodata\n.globl native_insns\n.hidden native_insns\nnative
     I("vcvtqq2ps (%rbx), %ymm1")
     I("vcvtph2ps (%rbx), %zmm1{%k1}")
     I("vcvtps2ph $2, %zmm1, (%rbx){%k2}")
+    I("vcvtpd2udq {rd-sae}, %zmm1, %ymm3{%k5}{z}")
+    I("vcvttph2udq %ymm1, %zmm2")
     I("vmulps {rz-sae}, %zmm4, %zmm5, %zmm6")
     I("vaddss (%rbx), %xmm17, %xmm18{%k1}")
     I("vsqrtsd {rd-sae}, %xmm1, %xmm2, %xmm3{%k1}{z}")
