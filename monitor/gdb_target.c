@@ -84,8 +84,8 @@ static const struct reg regs64[] = {
     XMM_("xmm14", 14),
     XMM_("xmm15", 15),
     { "mxcsr", MXCSR, 0, 4, "int" },
-    { "fs_base", SEGBASE, X86_FS, 8, "long" },
-    { "gs_base", SEGBASE, X86_GS, 8, "long" },
+    { "fs_base", SEGBASE, X86_FS, 8, "int" },
+    { "gs_base", SEGBASE, X86_GS, 8, "int" },
     SYSTEM,
 };
 static const struct reg regs32[] = {
