@@ -1,41 +1,43 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
-# A real terminal: shell on the Debian kernel, input without loss, the monitor prompt, Ctrl-a x.
+# A real terminal: shell on the Debian kernel, input without loss, the monitor prompt, Ctrl-a x, reboot, poweroff.
 . tests/system/lib.sh.inc
-need expect
+need python3
 k=$(kernel cloud-amd64) || { echo "$k"; exit 77; }
-export k
-expect -f - <<'END'
-set timeout 150
-log_user 1
-proc want {pattern} { expect { -ex $pattern {} timeout { puts "\nmissing: $pattern"; exit 1 } eof { puts "\nended before: $pattern"; exit 1 } } }
-spawn -noecho $env(TRAPEZE) run --engine soft --initrd $env(A)/shell.img --append "console=ttyS0 quiet" $env(k)
-want "trapeze:/root# "
-set line [string repeat "0123456789abcdef" 12]
-send "echo $line | md5sum; echo done-\$((40+2))\r"
-want "done-42"
-want "trapeze:/root# "
-send "\001c"
-want "(trapeze) "
-send "info registers\r"
-want "cr3"
-want "(trapeze) "
-send "info mem\r"
-want "(trapeze) "
-send "cont\r"
-send "uname -s\r"
-want "Linux"
-want "trapeze:/root# "
-send "\001x"
-expect eof
-lassign [wait] pid id os status
-if {$status != 12} { puts "exit status $status, expected 12"; exit 1 }
-spawn -noecho $env(TRAPEZE) run --engine soft --initrd $env(A)/shell.img --append "console=ttyS0 quiet" $env(k)
-want "trapeze:/root# "
-send "reboot\r"
-want "trapeze:/root# "
-send "poweroff\r"
-expect eof
-lassign [wait] pid id os status
-if {$status != 0} { puts "exit status $status, expected 0"; exit 1 }
+k=$k PYTHONPATH=tests/system python3 - <<'END'
+import hashlib
+import os
+from session import Session
+
+def shell():
+    s = Session(os.environ["TRAPEZE"], "run", "--engine", "soft", "--initrd", os.environ["A"] + "/shell.img",
+                "--append", "console=ttyS0 quiet", os.environ["k"])
+    s.want("trapeze:/root# ")
+    return s
+
+s = shell()
+line = "0123456789abcdef" * 12
+s.type(f"echo {line} | md5sum; echo done-$((40+2))\r")
+s.want(hashlib.md5((line + "\n").encode()).hexdigest())
+s.want("done-42")
+s.want("trapeze:/root# ")
+s.type("\x01c")
+s.want("(trapeze) ")
+s.type("info registers\r")
+s.want("cr3")
+s.want("(trapeze) ")
+s.type("info mem\r")
+s.want("ffffffff")
+s.want("(trapeze) ")
+s.type("cont\runame -s\r")
+s.want("Linux")
+s.want("trapeze:/root# ")
+s.type("\x01x")
+s.end(12)
+
+s = shell()
+s.type("reboot\r")
+s.want("trapeze:/root# ")
+s.type("poweroff\r")
+s.end(0)
 END
