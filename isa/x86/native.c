@@ -182,7 +182,8 @@ static uint32_t run_unmasked(struct x86_cpu *cpu, const struct native_stub *st, 
     if (!(mxcsr & MXCSR_UM) && !(st->flags & STUB_COMPLEX)) {
         /* An unmasked underflow is raised for exact tiny results too, and FTZ does not count then.
          * With FTZ the host reports every tiny result; of complex products also the intermediate
-         * ones, which raise nothing, so these are left out. */
+         * ones, which raise nothing, so these are left out. DEVIATES: other FP16 instructions do
+         * not flush, so an exact tiny result of theirs raises nothing. */
         w->mxcsr_in = all_masked | MXCSR_FTZ;
         st->code(cpu, w);
         tiny = w->mxcsr_out & MXCSR_UE;
