@@ -9,6 +9,8 @@
 
 #include "engine/soft/soft.h"
 
+_Static_assert(offsetof(struct soft_block, page_next) == 64, "one cache line");
+
 enum {
     ARENA_SIZE = 192 << 20,
     MAX_BYTES = SOFT_BLOCK_MAX * 8, /* of guest code in a block */
@@ -21,6 +23,13 @@ static unsigned block_hash(const uint8_t *host, unsigned key)
     uint64_t h = (uint64_t)(uintptr_t)host;
 
     return (unsigned)((h ^ h >> 18) + key * 0x5555u) % SOFT_BLOCK_HASH;
+}
+
+static struct soft_recent *recent_of(struct soft_cache *c, const uint8_t *host)
+{
+    uint64_t h = (uint64_t)(uintptr_t)host;
+
+    return &c->recent[(h ^ h >> 13) % SOFT_RECENT];
 }
 
 static const uint8_t *page_of(const uint8_t *host)
@@ -48,7 +57,8 @@ int soft_cache_init(struct soft_cache *c)
     c->arena = soft_pages_alloc(c->size);
     c->hash = soft_pages_alloc(SOFT_BLOCK_HASH * sizeof(*c->hash));
     c->pages = soft_pages_alloc(SOFT_PAGE_HASH * sizeof(*c->pages));
-    return c->arena && c->hash && c->pages ? 0 : -ENOMEM;
+    c->recent = soft_pages_alloc(SOFT_RECENT * sizeof(*c->recent));
+    return c->arena && c->hash && c->pages && c->recent ? 0 : -ENOMEM;
 }
 
 void soft_cache_destroy(struct soft_cache *c)
@@ -56,6 +66,7 @@ void soft_cache_destroy(struct soft_cache *c)
     soft_pages_free(c->arena, c->size);
     soft_pages_free(c->hash, SOFT_BLOCK_HASH * sizeof(*c->hash));
     soft_pages_free(c->pages, SOFT_PAGE_HASH * sizeof(*c->pages));
+    soft_pages_free(c->recent, SOFT_RECENT * sizeof(*c->recent));
 }
 
 /* ---- code lines of a page; all under vm->code_lock ---- */
@@ -88,6 +99,7 @@ static void unhash(struct soft_cache *c, struct soft_block *b)
         at = &(*at)->hash_next;
     if (*at)
         *at = b->hash_next;
+    recent_of(c, b->host)->host = NULL;
 }
 
 void soft_cache_invalidate(struct soft_vcpu *v, const uint8_t *host, unsigned len)
@@ -144,6 +156,7 @@ void soft_cache_flush(struct soft_vcpu *v)
     v->cpu.generation++;
     memset(c->pages, 0, SOFT_PAGE_HASH * sizeof(*c->pages));
     memset(c->hash, 0, SOFT_BLOCK_HASH * sizeof(*c->hash));
+    memset(c->recent, 0, SOFT_RECENT * sizeof(*c->recent));
     c->used = 0;
     v->stat.cache_flushes++;
     pthread_mutex_unlock(&v->vm->code_lock);
@@ -273,7 +286,8 @@ static void mark(struct soft_vcpu *v, struct soft_codepage *p, const struct soft
     }
 }
 
-static struct soft_block *build(struct soft_vcpu *v, const uint8_t *host, unsigned key)
+static __attribute__((noinline)) struct soft_block *build(struct soft_vcpu *v, const uint8_t *host,
+                                                          unsigned key)
 {
     const unsigned avail = MIN(0x1000u - ((uintptr_t)host & 0xfff), (unsigned)MAX_BYTES);
     struct soft_cache *c = &v->cache;
@@ -297,7 +311,7 @@ static struct soft_block *build(struct soft_vcpu *v, const uint8_t *host, unsign
     }
     b = (struct soft_block *)(void *)(c->arena + c->used);
     b->host = host;
-    b->key = (uint16_t)key;
+    b->key = (uint8_t)key;
     b->next_generation = 0;
     do {
         memcpy(copy, host, avail);
@@ -334,13 +348,18 @@ struct soft_block *soft_block_get(struct soft_vcpu *v)
         host = (const uint8_t *)(uintptr_t)(lin + e->addend);
     else if (!(host = x86_code_host(cpu)))
         return NULL;
-    for (b = v->cache.hash[block_hash(host, key)]; b; b = b->hash_next)
-        if (likely(b->host == host && b->key == key))
-            break;
-    if (unlikely(!b)) {
-        b = build(v, host, key);
-        if (!b)
-            return NULL;
+    struct soft_recent *r = recent_of(&v->cache, host);
+    b = r->block;
+    if (unlikely(r->host != host || b->key != key)) {
+        for (b = v->cache.hash[block_hash(host, key)]; b; b = b->hash_next)
+            if (likely(b->host == host && b->key == key))
+                break;
+        if (unlikely(!b)) {
+            b = build(v, host, key);
+            if (!b)
+                return NULL;
+        }
+        *r = (struct soft_recent){ host, b };
     }
     if (unlikely(key != 8)) { /* the limit is no part of the key */
         cpu->rip &= 0xffffffff;

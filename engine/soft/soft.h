@@ -46,16 +46,19 @@ struct soft_vm {
 
 /* ---- decoded blocks (block.c) ---- */
 
+/* What look-ups and links need fills the first cache line. */
 struct soft_block {
     const uint8_t *host; /* its first byte */
-    uint16_t key, bytes, count;
+    struct soft_block *hash_next;
+    uint8_t key, count;
+    uint16_t bytes;
     uint32_t next_mode;       /* cpu->mode_key and … */
     uint64_t next_generation; /* … cpu->generation for which next[] holds */
     struct {
         uint64_t rip;
         struct soft_block *block;
     } next[2]; /* what followed it */
-    struct soft_block *hash_next, *page_next;
+    struct soft_block *page_next;
     struct x86_insn insn[] __attribute__((aligned(64)));
 };
 
@@ -70,13 +73,25 @@ struct soft_codepage {
     unsigned hits;     /* such stores in quick succession */
 };
 
-enum { SOFT_BLOCK_HASH = 1 << 18, SOFT_PAGE_HASH = 1 << 13, SOFT_BLOCK_MAX = 32 };
+enum {
+    SOFT_RECENT = 1 << 13,
+    SOFT_BLOCK_HASH = 1 << 18,
+    SOFT_PAGE_HASH = 1 << 13,
+    SOFT_BLOCK_MAX = 32
+};
 enum { SOFT_CLOCK_BLOCKS = 256 }; /* between looks at the clock */
+
+/* A small direct-mapped table before the big one. */
+struct soft_recent {
+    const uint8_t *host;
+    struct soft_block *block;
+};
 
 struct soft_cache {
     uint8_t *arena;
     size_t used, size;
     struct soft_block **hash;     /* (v) */
+    struct soft_recent *recent;   /* (v) */
     struct soft_codepage **pages; /* (c) */
     uint64_t built;
 };
