@@ -37,6 +37,7 @@ s.end(12)
 
 s = shell()
 s.type("reboot\r")
+s.want("this is Linux")
 s.want("trapeze:/root# ")
 s.type("poweroff\r")
 s.end(0)
