@@ -13,52 +13,45 @@ typedef void x86_exec_fn(struct x86_cpu *cpu, const struct x86_insn *insn);
  * Operations. Integer and system instructions have one each; what runs on the host's own unit is
  * only told apart by what the emulator must do for it (X86_OP_FPU and the rest of X86_OPS_NATIVE).
  */
+/* clang-format off */
 #define X86_OPS_INTEGER(_)                                                                         \
-    _(ADD)                                                                                         \
-    _(OR)                                                                                          \
-    _(ADC) _(SBB) _(AND) _(SUB) _(XOR) _(CMP) _(INC) _(DEC) _(NOT) _(NEG) _(TEST) _(MOV) _(XCHG)   \
-        _(LEA) _(MOVZX) _(MOVSX) _(MOVBE) _(BSWAP) _(CMOVCC) _(SETCC) _(MOVNTI) _(JCC) _(JMP)      \
-            _(JMP_IND) _(JMP_FAR) _(CALL) _(CALL_IND) _(CALL_FAR) _(RET) _(RET_FAR) _(LOOP)        \
-                _(LOOPE) _(LOOPNE) _(JCXZ) _(PUSH) _(POP) _(PUSHA) _(POPA) _(PUSHF) _(POPF)        \
-                    _(PUSH_SEG) _(POP_SEG) _(ENTER) _(LEAVE) _(ROL) _(ROR) _(RCL) _(RCR) _(SHL)    \
-                        _(SHR) _(SAR) _(SHLD) _(SHRD) _(MUL) _(IMUL1) _(IMUL2) _(IMUL3) _(DIV)     \
-                            _(IDIV) _(BT) _(BTS) _(BTR) _(BTC) _(BSF) _(BSR) _(TZCNT) _(LZCNT)     \
-                                _(POPCNT) _(CRC32) _(ADCX) _(ADOX) _(ANDN) _(BEXTR) _(BLSI)        \
-                                    _(BLSMSK) _(BLSR) _(BZHI) _(MULX) _(PDEP) _(PEXT) _(RORX)      \
-                                        _(SARX) _(SHLX) _(SHRX) _(CBW) _(CWD) _(AAA) _(AAS) _(AAM) \
-                                            _(AAD) _(DAA) _(DAS) _(SALC) _(XLAT) _(LAHF) _(SAHF)   \
-                                                _(CLC) _(STC) _(CMC) _(CLD) _(STD) _(CMPXCHG)      \
-                                                    _(CMPXCHG8B) _(CMPXCHG16B) _(XADD) _(MOVS)     \
-                                                        _(CMPS) _(STOS) _(LODS) _(SCAS) _(NOP)     \
-                                                            _(PAUSE) _(FENCE) _(PREFETCH)          \
-                                                                _(CLFLUSH) _(RDRAND) _(RDSEED)     \
-                                                                    _(MOVDIRI) _(MOVDIR64B)        \
-                                                                        _(ENDBR)
+    _(ADD) _(OR) _(ADC) _(SBB) _(AND) _(SUB) _(XOR) _(CMP) _(INC) _(DEC) _(NOT) _(NEG) _(TEST)     \
+    _(MOV) _(XCHG) _(LEA) _(MOVZX) _(MOVSX) _(MOVBE) _(BSWAP) _(CMOVCC) _(SETCC) _(MOVNTI)         \
+    _(JCC) _(JMP) _(JMP_IND) _(JMP_FAR) _(CALL) _(CALL_IND) _(CALL_FAR) _(RET) _(RET_FAR)          \
+    _(LOOP) _(LOOPE) _(LOOPNE) _(JCXZ) _(PUSH) _(POP) _(PUSHA) _(POPA) _(PUSHF) _(POPF)            \
+    _(PUSH_SEG) _(POP_SEG) _(ENTER) _(LEAVE) _(ROL) _(ROR) _(RCL) _(RCR) _(SHL) _(SHR) _(SAR)      \
+    _(SHLD) _(SHRD) _(MUL) _(IMUL1) _(IMUL2) _(IMUL3) _(DIV) _(IDIV) _(BT) _(BTS) _(BTR) _(BTC)    \
+    _(BSF) _(BSR) _(TZCNT) _(LZCNT) _(POPCNT) _(CRC32) _(ADCX) _(ADOX) _(ANDN) _(BEXTR) _(BLSI)    \
+    _(BLSMSK) _(BLSR) _(BZHI) _(MULX) _(PDEP) _(PEXT) _(RORX) _(SARX) _(SHLX) _(SHRX) _(CBW)       \
+    _(CWD) _(AAA) _(AAS) _(AAM) _(AAD) _(DAA) _(DAS) _(SALC) _(XLAT) _(LAHF) _(SAHF) _(CLC)        \
+    _(STC) _(CMC) _(CLD) _(STD) _(CMPXCHG) _(CMPXCHG8B) _(CMPXCHG16B) _(XADD) _(MOVS) _(CMPS)      \
+    _(STOS) _(LODS) _(SCAS) _(NOP) _(PAUSE) _(FENCE) _(PREFETCH) _(CLFLUSH) _(RDRAND) _(RDSEED)    \
+    _(MOVDIRI) _(MOVDIR64B) _(ENDBR)
+/* clang-format on */
 
+/* clang-format off */
 #define X86_OPS_SYSTEM(_)                                                                          \
-    _(CLI)                                                                                         \
-    _(STI)                                                                                         \
-    _(INS) _(OUTS) _(IN) _(OUT) _(INT) _(INT1) _(INT3) _(INTO) _(IRET) _(HLT) _(UD) _(SYSCALL)     \
-        _(SYSRET) _(SYSENTER) _(SYSEXIT) _(MOV_FROM_SEG) _(MOV_TO_SEG) _(MOV_FROM_CR) _(MOV_TO_CR) \
-            _(MOV_FROM_DR) _(MOV_TO_DR) _(LOAD_FAR_PTR) _(ARPL) _(BOUND) _(LAR) _(LSL) _(VERR)     \
-                _(VERW) _(SGDT) _(SIDT) _(LGDT) _(LIDT) _(SLDT) _(STR) _(LLDT) _(LTR) _(SMSW)      \
-                    _(LMSW) _(CLTS) _(INVD) _(WBINVD) _(INVLPG) _(INVPCID) _(RDMSR) _(WRMSR)       \
-                        _(RDTSC) _(RDTSCP) _(RDPMC) _(CPUID) _(XGETBV) _(XSETBV) _(SWAPGS)         \
-                            _(RDFSBASE) _(RDGSBASE) _(WRFSBASE) _(WRGSBASE) _(RDPID) _(CLAC)       \
-                                _(STAC) _(MONITOR) _(MWAIT) _(VMX_SVM) _(RSM) _(XBEGIN) _(XEND)    \
-                                    _(XABORT) _(XTEST) _(SERIALIZE) _(UNSUPPORTED)
+    _(CLI) _(STI) _(INS) _(OUTS) _(IN) _(OUT) _(INT) _(INT1) _(INT3) _(INTO) _(IRET) _(HLT)        \
+    _(UD) _(SYSCALL) _(SYSRET) _(SYSENTER) _(SYSEXIT) _(MOV_FROM_SEG) _(MOV_TO_SEG)                \
+    _(MOV_FROM_CR) _(MOV_TO_CR) _(MOV_FROM_DR) _(MOV_TO_DR) _(LOAD_FAR_PTR) _(ARPL) _(BOUND)       \
+    _(LAR) _(LSL) _(VERR) _(VERW) _(SGDT) _(SIDT) _(LGDT) _(LIDT) _(SLDT) _(STR) _(LLDT) _(LTR)    \
+    _(SMSW) _(LMSW) _(CLTS) _(INVD) _(WBINVD) _(INVLPG) _(INVPCID) _(RDMSR) _(WRMSR) _(RDTSC)      \
+    _(RDTSCP) _(RDPMC) _(CPUID) _(XGETBV) _(XSETBV) _(SWAPGS) _(RDFSBASE) _(RDGSBASE)              \
+    _(WRFSBASE) _(WRGSBASE) _(RDPID) _(CLAC) _(STAC) _(MONITOR) _(MWAIT) _(VMX_SVM) _(RSM)         \
+    _(XBEGIN) _(XEND) _(XABORT) _(XTEST) _(SERIALIZE) _(UNSUPPORTED)
+/* clang-format on */
 
 /* VMX_SVM: VMCALL, VMMCALL, VMRUN, …: all #UD for a guest without nesting. UNSUPPORTED: decoded,
  * but belongs to an extension we never offer (PKU, CET, AMX, SGX, UINTR, …): #UD. FPU: x87 but
  * FWAIT. FPU_CTL: x87 that does not wait (FNINIT, FNSTSW, …). MMX: uses MM registers. SSE:
  * legacy-encoded SSE*. AVX: VEX. AVX512: EVEX and mask-register VEX. *_MASKMOV, GATHER, SCATTER:
  * several or partly suppressed memory accesses. */
+/* clang-format off */
 #define X86_OPS_NATIVE(_)                                                                          \
-    _(FPU)                                                                                         \
-    _(FPU_CTL)                                                                                     \
-    _(FPU_ENV) _(FWAIT) _(MMX) _(EMMS) _(SSE) _(AVX) _(AVX512) _(MASKMOV) _(VMASKMOV) _(GATHER)    \
-        _(SCATTER) _(FXSAVE) _(FXRSTOR) _(XSAVE) _(XSAVEOPT) _(XSAVEC) _(XSAVES) _(XRSTOR)         \
-            _(XRSTORS) _(LDMXCSR) _(STMXCSR) _(VZERO)
+    _(FPU) _(FPU_CTL) _(FPU_ENV) _(FWAIT) _(MMX) _(EMMS) _(SSE) _(AVX) _(AVX512) _(MASKMOV)        \
+    _(VMASKMOV) _(GATHER) _(SCATTER) _(FXSAVE) _(FXRSTOR) _(XSAVE) _(XSAVEOPT) _(XSAVEC)           \
+    _(XSAVES) _(XRSTOR) _(XRSTORS) _(LDMXCSR) _(STMXCSR) _(VZERO)
+/* clang-format on */
 
 enum x86_op {
     X86_OP_INVALID, /* undefined encoding: #UD */

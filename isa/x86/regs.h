@@ -22,26 +22,27 @@ enum x86_gpr {
 enum x86_sreg { X86_ES, X86_CS, X86_SS, X86_DS, X86_FS, X86_GS, X86_SREG_COUNT };
 
 /* RFLAGS */
-#define X86_CF     BIT(0)
-#define X86_F1     BIT(1) /* always one */
-#define X86_PF     BIT(2)
-#define X86_AF     BIT(4)
-#define X86_ZF     BIT(6)
-#define X86_SF     BIT(7)
-#define X86_TF     BIT(8)
-#define X86_IF     BIT(9)
-#define X86_DF     BIT(10)
-#define X86_OF     BIT(11)
-#define X86_IOPL   BITS(13, 12)
-#define X86_NT     BIT(14)
-#define X86_RF     BIT(16)
-#define X86_VM     BIT(17)
-#define X86_AC     BIT(18)
-#define X86_VIF    BIT(19)
-#define X86_VIP    BIT(20)
-#define X86_ID     BIT(21)
-#define X86_AFLAGS (X86_CF | X86_PF | X86_AF | X86_ZF | X86_SF | X86_OF) /* the arithmetic flags   \
-                                                                          */
+#define X86_CF   BIT(0)
+#define X86_F1   BIT(1) /* always one */
+#define X86_PF   BIT(2)
+#define X86_AF   BIT(4)
+#define X86_ZF   BIT(6)
+#define X86_SF   BIT(7)
+#define X86_TF   BIT(8)
+#define X86_IF   BIT(9)
+#define X86_DF   BIT(10)
+#define X86_OF   BIT(11)
+#define X86_IOPL BITS(13, 12)
+#define X86_NT   BIT(14)
+#define X86_RF   BIT(16)
+#define X86_VM   BIT(17)
+#define X86_AC   BIT(18)
+#define X86_VIF  BIT(19)
+#define X86_VIP  BIT(20)
+#define X86_ID   BIT(21)
+#define X86_AFLAGS                                                                                 \
+    (X86_CF | X86_PF | X86_AF | X86_ZF | X86_SF | X86_OF) /* the arithmetic flags                  \
+                                                           */
 #define X86_FLAGS_DEFINED                                                                          \
     (X86_AFLAGS | X86_TF | X86_IF | X86_DF | X86_IOPL | X86_NT | X86_RF | X86_VM | X86_AC |        \
      X86_VIF | X86_VIP | X86_ID)

@@ -50,6 +50,6 @@ s.end(0, 600)
 END
 status=$?
 [ $status -eq 0 ] || fail "the session went wrong"
-grep -q 'GET .*Packages' "$d/http" || fail "apt did not reach the host"
+grep -q 'GET .*Release' "$d/http" || fail "apt did not reach the host"
 /sbin/e2fsck -fn "$d/disk.img" || fail "the file system is not clean"
 /sbin/dumpe2fs -h "$d/disk.img" 2>/dev/null | grep -q 'Filesystem state: *clean' || fail "not unmounted cleanly"
