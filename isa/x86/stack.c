@@ -114,6 +114,8 @@ EXEC(pusha)
     uint64_t mask = x86_sp_mask(cpu), sp = cpu->gpr[X86_RSP] & mask;
     for (unsigned r = 1; r <= 8; r++) {
         uint64_t lin = x86_linear(cpu, X86_SS, (sp - r * n) & mask, n, X86_WRITE);
+        if (unlikely(cpu->align_check) && x86_user(cpu) && (lin & (n - 1)))
+            x86_fault_code(cpu, X86_ACV, 0);
         x86_probe(cpu, X86_SS, lin, n, X86_WRITE, x86_user(cpu));
     }
     for (unsigned r = 0; r < 8; r++) {

@@ -189,7 +189,8 @@ static bool at_canonical_end(const struct diff_result *r)
 static bool memory_is_loose(const struct diff_case *c, const struct diff_result *n)
 {
     const struct x86_insn *i = &c->insn;
-    return n->vector != -1 && (address_is_loose(c) || i->op == X86_OP_ENTER);
+    return n->vector != -1 &&
+           (address_is_loose(c) || i->op == X86_OP_ENTER || i->op == X86_OP_PUSHA);
 }
 
 /* An MMX instruction that faults may have gone over to MMX state already. */
