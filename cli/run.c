@@ -10,20 +10,26 @@
 #include "monitor/prompt.h"
 #include "monitor/vm.h"
 
+struct signals {
+    struct vm *vm;
+    pthread_t thread;
+    _Atomic bool done;
+};
+
 /* Ends the VM on a signal. A thread of its own takes them, so no handler runs among the VM's locks.
  */
 static void *signal_thread(void *arg)
 {
-    struct vm *vm = arg;
+    struct signals *s = arg;
     sigset_t set;
     int sig;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
-    for (;;)
-        if (!sigwait(&set, &sig))
-            vm_end(vm, VM_QUIT, sig);
+    while (!s->done)
+        if (!sigwait(&set, &sig) && !s->done)
+            vm_end(s->vm, VM_QUIT, sig);
     return NULL;
 }
 
@@ -59,7 +65,7 @@ int cli_run(int argc, char **argv)
     struct config config;
     struct vm *vm = NULL;
     struct prompt *prompt = NULL;
-    pthread_t signals;
+    struct signals signals = { 0 };
     int ret = cli_parse_run(argc, argv, &config);
     if (ret)
         return ret < 0 ? CLI_OK : ret;
@@ -74,7 +80,8 @@ int cli_run(int argc, char **argv)
         vm_destroy(vm);
         return CLI_SETUP;
     }
-    if (pthread_create(&signals, NULL, signal_thread, vm)) {
+    signals.vm = vm;
+    if (pthread_create(&signals.thread, NULL, signal_thread, &signals)) {
         log_err(LOG_VM, "cannot start a thread");
         vm_destroy(vm);
         return CLI_SETUP;
@@ -82,8 +89,9 @@ int cli_run(int argc, char **argv)
     enum vm_outcome outcome = vm_run(vm);
     if (config.stats)
         vm_stats(vm, stderr);
-    pthread_cancel(signals);
-    pthread_join(signals, NULL);
+    signals.done = true;
+    pthread_kill(signals.thread, SIGTERM);
+    pthread_join(signals.thread, NULL);
     gdb_destroy(vm);
     prompt_destroy(prompt);
     ret = status_of(vm, outcome);

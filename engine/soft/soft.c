@@ -58,7 +58,7 @@ static int soft_check_extension(struct engine *e, unsigned cap)
     case KVM_CAP_READONLY_MEM:
     case KVM_CAP_IMMEDIATE_EXIT: return 1;
     case KVM_CAP_NR_MEMSLOTS: return SOFT_SLOTS;
-    case KVM_CAP_NR_VCPUS: return 1;
+    case KVM_CAP_NR_VCPUS: return SOFT_MAX_VCPUS;
     case KVM_CAP_MAX_VCPUS:
     case KVM_CAP_MAX_VCPU_ID: return SOFT_MAX_VCPUS;
     default: return 0;

@@ -23,7 +23,9 @@ for g in null_a coop preempt paging long64; do
     trapeze run --debug-exit --no-reboot --memory 64M /g/$g.elf </dev/null
     echo "nested $g status $?"
 done
-trapeze run --no-reboot --stats --initrd /g/test-amd64.img --append console=ttyS0 /g/vmlinuz </dev/null
+# noxsave: QEMU 7.2's SVM lets the guest's XSETBV through to the processor without telling KVM, so CPUID leaf 13 stays
+# as it was and Linux warns of an inconsistent XSAVE size.
+trapeze run --no-reboot --stats --initrd /g/test-amd64.img --append 'console=ttyS0 noxsave' /g/vmlinuz </dev/null
 echo "nested linux status $?"
 END
 tools/mkinitramfs "$d/base.img" script /bin/busybox "$A/amd64" kvm kvm-amd
