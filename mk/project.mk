@@ -40,6 +40,10 @@ check-run: tests
 	$(Q)tests/run $(B) unit insn guest system fuzz
 check-slow-run: tests $(A)/debian.img
 	$(Q)tests/run $(B) slow
+# Both in one count, for CI.
+check-all: tests $(A)/debian.img
+	$(Q)tests/run $(B) unit insn guest system fuzz slow
+.PHONY: check-all
 
 lint:
 	$(Q)tools/check-layers
