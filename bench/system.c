@@ -111,7 +111,7 @@ static int time_program(char **argv)
 {
     uint64_t start = bench_now();
     pid_t pid = fork();
-    int status;
+    int status = 0;
 
     if (pid == 0) {
         int in = open(argv[3], O_RDONLY), out = open("/dev/null", O_WRONLY);
