@@ -638,5 +638,5 @@ int main(int argc, char **argv)
     printf("%" PRIu64 " compared (%" PRIu64 " invalid for both), %" PRIu64
            " differences of %u kinds\n",
            total, invalid_both, differences, kind_count);
-    return status || differences ? 1 : 0;
+    return status || differences || (!total && !timing) ? 1 : 0;
 }
