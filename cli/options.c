@@ -73,7 +73,7 @@ void cli_help_run(void)
         "  --engine auto|kvm|soft\n"
         "                      what runs the guest's instructions [auto: KVM if its self-test "
         "passes]\n"
-        "  --soft MODE         way of the soft engine: interp\n"
+        "  --soft MODE         way of the soft engine: interp, translate\n"
         "  --debug-exit        a guest's write of V to port 0xf4 ends with exit status (V<<1)|1\n"
         "  --no-reboot         a guest reset ends the run\n"
         "  --gdb [HOST]:PORT   wait for gdb (target remote HOST:PORT) before the first "
@@ -243,7 +243,7 @@ static int set_kernel(const char *file, struct config *c)
 static int parse_one(int opt, char *arg, struct config *c)
 {
     static const char *const engines[] = { "auto", "kvm", "soft", NULL };
-    static const char *const modes[] = { "interp", NULL };
+    static const char *const modes[] = { "interp", "translate", NULL };
     const char *bad;
     unsigned n;
     switch (opt) {
@@ -253,7 +253,8 @@ static int parse_one(int opt, char *arg, struct config *c)
                                        : cli_usage("--engine: '%s' is not auto, kvm or soft", arg);
     case OPT_SOFT:
         c->soft_mode = arg;
-        return is_one_of(arg, modes) ? 0 : cli_usage("--soft: '%s' is not interp", arg);
+        return is_one_of(arg, modes) ? 0
+                                     : cli_usage("--soft: '%s' is not interp or translate", arg);
     case OPT_KERNEL: return set_kernel(arg, c);
     case OPT_INITRD: c->initrd = arg; return 0;
     case OPT_APPEND: c->append = arg; return 0;

@@ -116,6 +116,7 @@ void soft_cache_invalidate(struct soft_vcpu *v, const uint8_t *host, unsigned le
             struct soft_block *b = *at;
             if (b->host < host + len && host < b->host + b->bytes) {
                 unhash(c, b);
+                xl_drop(v, b);
                 *at = b->page_next;
                 hit = true;
                 v->stat.invalidations++;
@@ -157,6 +158,7 @@ void soft_cache_flush(struct soft_vcpu *v)
     memset(c->pages, 0, SOFT_PAGE_HASH * sizeof(*c->pages));
     memset(c->hash, 0, SOFT_BLOCK_HASH * sizeof(*c->hash));
     memset(c->recent, 0, SOFT_RECENT * sizeof(*c->recent));
+    xl_flush(v);
     c->used = 0;
     v->stat.cache_flushes++;
     pthread_mutex_unlock(&v->vm->code_lock);
@@ -244,8 +246,7 @@ static struct soft_codepage *page_make(struct soft_vcpu *v, const uint8_t *page)
     return p;
 }
 
-/* May change what the following instructions are decoded or checked by. */
-static bool ends_block(const struct x86_insn *insn)
+bool soft_ends_block(const struct x86_insn *insn)
 {
     return (insn->flags & X86_INSN_ENDS_BLOCK) || insn->op == X86_OP_MOV_TO_SEG ||
            insn->op == X86_OP_POP_SEG || insn->op == X86_OP_LOAD_FAR_PTR;
@@ -261,7 +262,7 @@ static void decode(struct soft_block *b, const uint8_t *code, unsigned avail, un
         x86_bind(insn);
         b->count++;
         b->bytes = (uint16_t)(b->bytes + insn->len);
-        if (ends_block(insn))
+        if (soft_ends_block(insn))
             break;
     }
 }
@@ -313,6 +314,7 @@ static __attribute__((noinline)) struct soft_block *build(struct soft_vcpu *v, c
     b->host = host;
     b->key = (uint8_t)key;
     b->next_generation = 0;
+    b->xl = NULL;
     do {
         memcpy(copy, host, avail);
         decode(b, copy, avail, v->cpu.code);

@@ -9,18 +9,25 @@
 
 /* ---- system ---- */
 
+struct soft_engine {
+    struct engine base;
+    bool translate;
+};
+
 static int soft_open(struct engine **out, const struct engine_options *opt)
 {
-    struct engine *e;
+    const bool translate = opt && opt->soft && !strcmp(opt->soft, "translate");
+    struct soft_engine *e;
 
-    if (opt && opt->soft && strcmp(opt->soft, "interp"))
+    if (opt && opt->soft && !translate && strcmp(opt->soft, "interp"))
         return -EINVAL;
     e = calloc(1, sizeof(*e));
     if (!e)
         return -ENOMEM;
-    e->ops = &engine_soft;
+    e->base.ops = &engine_soft;
+    e->translate = translate;
     soft_tsc_khz();
-    *out = e;
+    *out = &e->base;
     return 0;
 }
 
@@ -110,6 +117,7 @@ static int soft_create_vm(struct engine *e, struct engine_vm **out)
         return -ENOMEM;
     }
     vm->base.ops = e->ops;
+    vm->translate = ((struct soft_engine *)e)->translate;
     atomic_store(&vm->map, map);
     pthread_mutex_init(&vm->lock, NULL);
     pthread_mutex_init(&vm->code_lock, NULL);
@@ -326,6 +334,13 @@ static void soft_stats_write(struct engine_vm *evm, FILE *f)
         fprintf(f, "vcpu%u.tlb_flushes %llu\n", v->id, (unsigned long long)v->cpu.tlb_stats.flush);
         fprintf(f, "vcpu%u.page_faults %llu\n", v->id, (unsigned long long)v->cpu.tlb_stats.fault);
         fprintf(f, "vcpu%u.cache_bytes %llu\n", v->id, (unsigned long long)v->cache.used);
+        if (v->xl.on)
+            fprintf(f,
+                    "vcpu%u.xl_blocks %llu\nvcpu%u.xl_bytes %llu\nvcpu%u.xl_entries %llu\n"
+                    "vcpu%u.xl_misses %llu\nvcpu%u.xl_emulated %llu\n",
+                    v->id, (unsigned long long)v->xl.blocks, v->id, (unsigned long long)v->xl.used,
+                    v->id, (unsigned long long)v->xl.entries, v->id,
+                    (unsigned long long)v->xl.misses, v->id, (unsigned long long)v->xl.emulated);
         for (unsigned k = 0; k < ARRAY_LEN(v->stat.exits); k++)
             if (v->stat.exits[k])
                 fprintf(f, "vcpu%u.exit.%u %llu\n", v->id, k, (unsigned long long)v->stat.exits[k]);

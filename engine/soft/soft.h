@@ -10,6 +10,7 @@
 
 #include "engine/engine.h"
 #include "engine/irqchip/irqchip.h"
+#include "engine/soft/xl.h"
 #include "isa/x86/cpu.h"
 #include "isa/x86/insn.h"
 #include "isa/x86/model.h"
@@ -42,6 +43,7 @@ struct soft_vm {
     _Atomic unsigned vcpus;
     pthread_mutex_t code_lock; /* code pages of all vCPUs and soft_slot.lines */
     int64_t clock_offset;      /* (m) KVM_SET_CLOCK */
+    bool translate;            /* (i) */
 };
 
 /* ---- decoded blocks (block.c) ---- */
@@ -59,6 +61,8 @@ struct soft_block {
         struct soft_block *block;
     } next[2]; /* what followed it */
     struct soft_block *page_next;
+    struct xl_block *xl; /* its translations, if made since the last flush of those */
+    uint32_t xl_generation;
     struct x86_insn insn[] __attribute__((aligned(64)));
 };
 
@@ -152,6 +156,7 @@ struct soft_vcpu {
     void *code_rw, *code_rx;
     struct soft_stats stat;
     struct x86_cpu cpu;
+    struct xl xl; /* --soft translate */
 };
 
 static inline struct soft_vcpu *soft_vcpu_of(struct x86_cpu *cpu)
@@ -196,6 +201,8 @@ const struct x86_insn *soft_block_next(struct x86_cpu *, const struct x86_insn *
 /* Drops what was decoded from [host, host + len), within one page, by this vCPU. */
 void soft_cache_invalidate(struct soft_vcpu *, const uint8_t *host, unsigned len);
 void soft_cache_flush(struct soft_vcpu *);
+/* May change what the following instructions are decoded or checked by. */
+bool soft_ends_block(const struct x86_insn *);
 /* The same range in the caches of all vCPUs but self (may be NULL). */
 void soft_invalidate_others(struct soft_vm *, struct soft_vcpu *self, const uint8_t *host,
                             unsigned len);

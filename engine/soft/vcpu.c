@@ -100,6 +100,7 @@ static const struct x86_env soft_env = {
     .cr8_read = env_cr8_read,
     .cr8_write = env_cr8_write,
     .cpuid = env_cpuid,
+    .tlb_flushed = xl_tlb_flushed,
 };
 
 /* ---- attention ---- */
@@ -107,6 +108,7 @@ static const struct x86_env soft_env = {
 void soft_attention(struct soft_vcpu *v, uint32_t bits)
 {
     atomic_fetch_or(&v->attention, bits);
+    atomic_store(&v->xl.poll, 1);
     if (atomic_load(&v->sleeping))
         soft_futex_wake(&v->attention);
 }
@@ -406,7 +408,9 @@ static int run(struct soft_vcpu *v)
         struct soft_block *b = NULL;
         if (likely(!(cpu->exc_pending | cpu->shadow | cpu->debugging | (cpu->replay.count != 0))))
             b = soft_block_get(v);
-        if (likely(b != NULL)) {
+        if (b && v->xl.on && xl_usable(cpu)) {
+            exit = xl_run(v, b);
+        } else if (likely(b != NULL)) {
             v->current = b;
             exit = x86_run_blocks(cpu, b->insn, b->insn + b->count, soft_block_next);
         } else {
@@ -428,6 +432,7 @@ int soft_run(struct engine_vcpu *ev)
 
     if (v->vm->chip && v->mp_state == KVM_MP_STATE_UNINITIALIZED && !v->id)
         v->mp_state = KVM_MP_STATE_RUNNABLE;
+    xl_begin(v);
     atomic_store(&v->running, 1);
     atomic_thread_fence(memory_order_seq_cst); /* then attention is read: see soft_sync */
     r = run(v);
@@ -448,6 +453,7 @@ void soft_vcpu_destroy(struct soft_vcpu *v)
 {
     if (!v)
         return;
+    xl_destroy(v);
     soft_cache_destroy(&v->cache);
     soft_code_free(v->code_rw, v->code_rx, SOFT_CODE_SIZE);
     soft_pages_free(v->cpu.native, x86_native_size());
@@ -486,6 +492,9 @@ int soft_create_vcpu(struct engine_vm *evm, unsigned id, struct engine_vcpu **ou
     if (err)
         goto fail;
     x86_native_init(v->cpu.native, v->code_rw, v->code_rx, SOFT_CODE_SIZE);
+    err = vm->translate ? xl_init(v) : 0;
+    if (err)
+        goto fail;
     v->cpuid_count = x86_model_cpuid(v->cpuid, SOFT_MAX_CPUID, soft_tsc_khz());
     v->cpu.env = &soft_env;
     v->cpu.tsc_offset = 0 - soft_rdtsc(); /* power-up: zero */

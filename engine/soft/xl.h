@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The same-ISA translator: decoded blocks become host code in which most guest instructions run as
+ * themselves. Guest rax rcx rdx rbx rbp rsi rdi r12-r15 live in the same host registers, guest rsp
+ * in r8, guest r8-r11 in memory; r9 r10 r11 are scratch; gs addresses struct x86_cpu; rsp is the
+ * engine's own stack; arithmetic flags are the host's, all other flags stay in cpu->rflags.
+ *
+ * What is not translated, and every access that misses the software TLB, calls the interpreter's
+ * function for that one instruction. Checks come before any change, so an exception finds the
+ * state of an instruction boundary. Everything here belongs to the vCPU's thread but `poll`.
+ */
+#ifndef ENGINE_SOFT_XL_H
+#define ENGINE_SOFT_XL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "isa/x86/cpu.h"
+#include "isa/x86/insn.h"
+
+struct soft_vcpu;
+struct soft_block;
+
+enum { XL_CODE_SIZE = 64 << 20, XL_ARENA_SIZE = 64 << 20, XL_JUMPS = 1 << 16 };
+
+/* Jump cache: where code for rip begins, valid while salt is that of the mode and epoch. */
+struct xl_jump {
+    uint64_t rip;
+    uint32_t salt, code;
+};
+
+/* A direct jump to a block of the same page, patched when that exists. */
+struct xl_link {
+    uint64_t rip;
+    uint32_t patch, stub; /* offsets of its rel32 and of what it jumps to unlinked */
+    struct xl_link *next; /* of the same target */
+};
+
+struct xl_block {
+    struct xl_block *next; /* of the same bytes at other addresses or in other modes */
+    uint64_t rip;
+    uint32_t key, code;
+    struct xl_link *in;
+};
+
+/* The fields down to jump[] are read by generated code. */
+struct xl {
+    _Atomic uint32_t poll; /* not 0: leave generated code soon (any thread) */
+    uint32_t salt, spare;
+    uint16_t flags; /* al: OF, ah: the rest, as LAHF has them */
+    uint64_t rcx, tmp;
+    uint64_t index_mask, page_mask;
+    uint64_t code_base;
+    uint64_t fn_emulate, fn_last;
+    struct xl_jump jump[XL_JUMPS];
+
+    bool on;
+    bool exact; /* treat all flags as live */
+    uint8_t *rw, *rx;
+    uint32_t used, first; /* of the code; where the thunks end */
+    uint32_t enter, leave_link, dispatch, emulate, last;
+    uint8_t *arena;
+    size_t arena_used;
+    uint32_t generation; /* counts flushes of the code */
+    uint32_t epoch;      /* counts flushes of the TLB */
+    uint64_t blocks, entries, misses, emulated;
+
+    pthread_t timer;
+    bool timer_running;
+    int timer_fd;
+    _Atomic bool timer_stop;
+    uint64_t timer_tsc; /* what it is set to */
+};
+
+/* ---- xl_run.c ---- */
+WARN_UNUSED int xl_init(struct soft_vcpu *);
+void xl_destroy(struct soft_vcpu *);
+/* Once per run of the vCPU, on its thread. */
+void xl_begin(struct soft_vcpu *);
+static inline bool xl_usable(const struct x86_cpu *cpu)
+{
+    const uint32_t mask = X86_KEY_CODE32 | X86_KEY_CODE64 | X86_KEY_STACK32 | X86_KEY_FLAT |
+                          X86_KEY_V86 | X86_KEY_REAL;
+    uint32_t k = cpu->mode_key & mask;
+    return k == X86_KEY_CODE64 || k == (X86_KEY_CODE32 | X86_KEY_STACK32 | X86_KEY_FLAT);
+}
+/* Runs from cpu->rip, where b is, like x86_run_blocks. */
+enum x86_exit xl_run(struct soft_vcpu *, struct soft_block *b);
+
+/* ---- xl_cache.c ---- */
+WARN_UNUSED struct xl_block *xl_find(struct soft_vcpu *, struct soft_block *);
+void xl_drop(struct soft_vcpu *, struct soft_block *); /* its bytes change */
+void xl_flush(struct soft_vcpu *);                     /* all; not from within generated code */
+void xl_tlb_flushed(struct x86_cpu *);
+void xl_set_salt(struct soft_vcpu *);
+void xl_link_to(struct soft_vcpu *, struct xl_link *, struct xl_block *);
+void *xl_arena(struct xl *, size_t size);
+
+/* ---- xl_thunk.c ---- */
+void xl_thunks(struct soft_vcpu *);
+
+/* ---- translation ---- */
+
+enum { XL_MAX_COLD = 64, XL_MAX_JUMPS = 160 };
+
+struct xl_cold { /* out of line: the instruction by the interpreter */
+    const struct x86_insn *insn;
+    uint64_t rip;
+    uint8_t *resume; /* NULL: it ends the block */
+};
+
+struct xl_tr {
+    struct soft_vcpu *v;
+    struct xl *xl;
+    uint8_t *p;                /* where code is written to */
+    uint64_t start, rip, next; /* of the block, the instruction, the one behind */
+    unsigned mode, user;
+    bool live; /* flags before the instruction are needed */
+    struct xl_cold cold[XL_MAX_COLD];
+    unsigned colds;
+    struct {
+        uint8_t *rel32;
+        unsigned cold;
+    } jump[XL_MAX_JUMPS];
+    unsigned jumps;
+};
+
+enum { XL_R9 = 9, XL_R10 = 10, XL_R11 = 11 };
+
+/* Offset from gs. */
+#define XL_CPU(field) ((int32_t)offsetof(struct x86_cpu, field))
+#define XL_GS(field)                                                                               \
+    ((int32_t)(offsetof(struct soft_vcpu, xl.field) - offsetof(struct soft_vcpu, cpu)))
+static inline int32_t xl_gpr(unsigned r)
+{
+    return (int32_t)(offsetof(struct x86_cpu, gpr) + 8 * r);
+}
+
+/* Host register of a guest's, or -1: in memory. */
+static inline int xl_host(unsigned r) { return r == X86_RSP ? 8 : r >= 8 && r < 12 ? -1 : (int)r; }
+
+/* xl_emit.c */
+void xl_b(struct xl_tr *, unsigned byte);
+void xl_i32(struct xl_tr *, uint32_t);
+void xl_i64(struct xl_tr *, uint64_t);
+void xl_rr(struct xl_tr *, unsigned w, unsigned op, unsigned reg, unsigned rm);
+void xl_rm(struct xl_tr *, unsigned w, unsigned op, unsigned reg, unsigned base, int32_t disp);
+void xl_gs(struct xl_tr *, unsigned w, unsigned op, unsigned reg, int32_t disp);
+/* gs:[index << scale + disp] */
+void xl_gsx(struct xl_tr *, unsigned w, unsigned op, unsigned reg, unsigned index, unsigned scale,
+            int32_t disp);
+void xl_lea(struct xl_tr *, unsigned w, unsigned reg, int base, int index, unsigned scale,
+            int32_t disp);
+void xl_mov(struct xl_tr *, unsigned w, unsigned dst, unsigned src);
+void xl_imm(struct xl_tr *, unsigned reg, uint64_t v);
+void xl_pext(struct xl_tr *, unsigned dst, unsigned src, int32_t gs_mask);
+void xl_jmp(struct xl_tr *, const uint8_t *to); /* `to` in the writable mapping, as t->p */
+void xl_call(struct xl_tr *, const uint8_t *to);
+uint8_t *xl_jrcxz(struct xl_tr *); /* returns its rel8, for xl_here */
+void xl_here(struct xl_tr *, uint8_t *rel8);
+/* A guest register's value in a host register: its own, or `scratch`, loaded. */
+unsigned xl_get(struct xl_tr *, unsigned guest, unsigned scratch);
+/* dst = guest register; 32 or 64 bits */
+void xl_get_to(struct xl_tr *, unsigned w, unsigned dst, unsigned guest);
+void xl_put_from(struct xl_tr *, unsigned w, unsigned guest, unsigned src);
+
+/* xl_mem.c */
+/* r9 = linear address of the memory operand. False: not by us (nothing emitted). */
+WARN_UNUSED bool xl_address(struct xl_tr *, const struct x86_insn *);
+WARN_UNUSED bool xl_address_ok(const struct xl_tr *, const struct x86_insn *);
+/* r9 = effective address, without segment. */
+void xl_effective(struct xl_tr *, const struct x86_insn *);
+/* r9: linear → host address, or off to the cold stub. */
+void xl_check(struct xl_tr *, unsigned size, bool write, unsigned cold);
+unsigned xl_cold_new(struct xl_tr *, const struct x86_insn *);
+
+/* xl_insn.c, xl_flow.c: false: emulate it */
+WARN_UNUSED bool xl_insn(struct xl_tr *, const struct x86_insn *);
+WARN_UNUSED bool xl_stack(struct xl_tr *, const struct x86_insn *);
+WARN_UNUSED bool xl_branch(struct xl_tr *, const struct x86_insn *);
+void xl_goto(struct xl_tr *, uint64_t rip);
+void xl_emulated(struct xl_tr *, const struct x86_insn *, bool last);
+void xl_cold_stubs(struct xl_tr *);
+/* xl_flow.c: appends the block's code; its offset */
+uint32_t xl_translate(struct soft_vcpu *, const struct soft_block *);
+
+#endif

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The translator: stack, branches, links between blocks, and a block as a whole. */
+#include <string.h>
+
+#include "engine/soft/soft.h"
+
+/* r9 = rsp + off */
+static void stack_address(struct xl_tr *t, int32_t off)
+{
+    xl_lea(t, t->mode == 8, XL_R9, 8, -1, 0, off);
+}
+
+static void stack_move(struct xl_tr *t, int32_t off) { xl_lea(t, t->mode == 8, 8, 8, -1, 0, off); }
+
+bool xl_stack(struct xl_tr *t, const struct x86_insn *in)
+{
+    const unsigned w = t->mode == 8, n = t->mode;
+    const struct x86_operand *o = &in->operand[0];
+
+    if (in->osz != n)
+        return false;
+    switch (in->op) {
+    case X86_OP_PUSH: {
+        unsigned cold;
+        if (o->kind == X86_OPERAND_MEM) {
+            if (!xl_address_ok(t, in))
+                return false;
+            cold = xl_cold_new(t, in);
+            if (!xl_address(t, in))
+                return false;
+            xl_check(t, n, false, cold);
+            xl_rm(t, w, 0x8b, XL_R10, XL_R9, 0);
+            xl_gs(t, 1, 0x89, XL_R10, XL_GS(tmp));
+        } else if (o->kind == X86_OPERAND_GPR || o->kind == X86_OPERAND_IMM) {
+            cold = xl_cold_new(t, in);
+        } else {
+            return false;
+        }
+        stack_address(t, -(int32_t)n);
+        xl_check(t, n, true, cold);
+        unsigned src = XL_R10;
+        if (o->kind == X86_OPERAND_MEM)
+            xl_gs(t, 1, 0x8b, XL_R10, XL_GS(tmp));
+        else if (o->kind == X86_OPERAND_IMM)
+            xl_imm(t, XL_R10, w ? in->imm : (uint32_t)in->imm);
+        else
+            src = xl_get(t, o->reg, XL_R10);
+        xl_rm(t, w, 0x89, src, XL_R9, 0);
+        stack_move(t, -(int32_t)n);
+        return true;
+    }
+    case X86_OP_POP:
+        if (o->kind != X86_OPERAND_GPR)
+            return false;
+        stack_address(t, 0);
+        xl_check(t, n, false, xl_cold_new(t, in));
+        xl_rm(t, w, 0x8b, XL_R10, XL_R9, 0);
+        stack_move(t, (int32_t)n);
+        xl_put_from(t, w, o->reg, XL_R10);
+        return true;
+    case X86_OP_LEAVE:
+        xl_lea(t, w, XL_R9, X86_RBP, -1, 0, 0);
+        xl_check(t, n, false, xl_cold_new(t, in));
+        xl_lea(t, w, 8, X86_RBP, -1, 0, (int32_t)n);
+        xl_rm(t, w, 0x8b, X86_RBP, XL_R9, 0);
+        return true;
+    default: return false;
+    }
+}
+
+/* Leaves by a new link; a jump there is patched once the target exists. */
+static void link_jump(struct xl_tr *t, uint64_t rip)
+{
+    struct xl_link *l = xl_arena(t->xl, sizeof(*l));
+
+    xl_b(t, 0xe9);
+    *l = (struct xl_link){ .rip = rip, .patch = (uint32_t)(t->p - t->xl->rw) };
+    xl_i32(t, 0); /* to the next instruction */
+    l->stub = (uint32_t)(t->p - t->xl->rw);
+    xl_imm(t, XL_R9, (uint64_t)(uintptr_t)l);
+    xl_jmp(t, t->xl->rw + t->xl->leave_link);
+}
+
+void xl_goto(struct xl_tr *t, uint64_t rip)
+{
+    if (t->mode != 8)
+        rip = (uint32_t)rip;
+    if ((rip ^ t->start) >> 12) {
+        xl_imm(t, XL_R9, rip);
+        xl_jmp(t, t->xl->rw + t->xl->dispatch);
+        return;
+    }
+    if (rip < t->next) { /* it may close a loop: look at poll; flags stay */
+        xl_mov(t, 1, XL_R10, X86_RCX);
+        xl_gs(t, 0, 0x8b, X86_RCX, XL_GS(poll));
+        uint8_t *go = xl_jrcxz(t);
+        xl_mov(t, 1, X86_RCX, XL_R10);
+        xl_imm(t, XL_R9, rip);
+        xl_jmp(t, t->xl->rw + t->xl->dispatch); /* which sees it too */
+        xl_here(t, go);
+        xl_mov(t, 1, X86_RCX, XL_R10);
+    }
+    link_jump(t, rip);
+}
+
+static bool target_ok(const struct xl_tr *t, uint64_t rip)
+{
+    return t->mode != 8 || (uint64_t)((int64_t)(rip << 16) >> 16) == rip;
+}
+
+bool xl_branch(struct xl_tr *t, const struct x86_insn *in)
+{
+    const unsigned w = t->mode == 8, n = t->mode;
+    const uint64_t to = t->next + in->imm;
+    uint8_t *at;
+    unsigned cold;
+
+    if (in->osz != n)
+        return false;
+    switch (in->op) {
+    case X86_OP_JMP:
+        if (!target_ok(t, to))
+            return false;
+        xl_goto(t, to);
+        return true;
+    case X86_OP_JCC: {
+        if (!target_ok(t, to))
+            return false;
+        xl_b(t, 0x0f);
+        xl_b(t, 0x80 | in->cc);
+        at = t->p;
+        xl_i32(t, 0);
+        xl_goto(t, t->next);
+        int32_t rel = (int32_t)(t->p - at - 4);
+        memcpy(at, &rel, 4);
+        xl_goto(t, to);
+        return true;
+    }
+    case X86_OP_LOOP:
+    case X86_OP_JCXZ:
+        if (!target_ok(t, to) || in->asz < 4)
+            return false;
+        if (in->op == X86_OP_LOOP)
+            xl_lea(t, in->asz == 8, X86_RCX, X86_RCX, -1, 0, -1);
+        if (in->asz == 4)
+            xl_b(t, 0x67);
+        at = xl_jrcxz(t);
+        /* The way not taken by jrcxz may be longer than it reaches. */
+        xl_b(t, 0xe9);
+        uint8_t *other = t->p;
+        xl_i32(t, 0);
+        xl_here(t, at);
+        xl_goto(t, in->op == X86_OP_LOOP ? t->next : to);
+        int32_t rel = (int32_t)(t->p - other - 4);
+        memcpy(other, &rel, 4);
+        xl_goto(t, in->op == X86_OP_LOOP ? to : t->next);
+        return true;
+    case X86_OP_CALL:
+    case X86_OP_CALL_IND:
+    case X86_OP_JMP_IND: {
+        const struct x86_operand *o = &in->operand[0];
+        if (in->op == X86_OP_CALL) {
+            if (!target_ok(t, to))
+                return false;
+            cold = xl_cold_new(t, in);
+        } else if (o->kind == X86_OPERAND_MEM) {
+            if (!xl_address_ok(t, in))
+                return false;
+            cold = xl_cold_new(t, in);
+            if (!xl_address(t, in))
+                return false;
+            xl_check(t, n, false, cold);
+            xl_rm(t, w, 0x8b, XL_R9, XL_R9, 0);
+        } else if (o->kind == X86_OPERAND_GPR) {
+            cold = xl_cold_new(t, in);
+            xl_get_to(t, w, XL_R9, o->reg);
+        } else {
+            return false;
+        }
+        if (in->op == X86_OP_JMP_IND) {
+            xl_jmp(t, t->xl->rw + t->xl->dispatch);
+            return true;
+        }
+        if (in->op == X86_OP_CALL_IND)
+            xl_gs(t, 1, 0x89, XL_R9, XL_GS(tmp));
+        stack_address(t, -(int32_t)n);
+        xl_check(t, n, true, cold);
+        xl_imm(t, XL_R10, w ? t->next : (uint32_t)t->next);
+        xl_rm(t, w, 0x89, XL_R10, XL_R9, 0);
+        stack_move(t, -(int32_t)n);
+        if (in->op == X86_OP_CALL) {
+            xl_goto(t, to);
+        } else {
+            xl_gs(t, 1, 0x8b, XL_R9, XL_GS(tmp));
+            xl_jmp(t, t->xl->rw + t->xl->dispatch);
+        }
+        return true;
+    }
+    case X86_OP_RET:
+        stack_address(t, 0);
+        xl_check(t, n, false, xl_cold_new(t, in));
+        xl_rm(t, w, 0x8b, XL_R9, XL_R9, 0);
+        stack_move(t, (int32_t)(n + (uint16_t)in->imm));
+        xl_jmp(t, t->xl->rw + t->xl->dispatch);
+        return true;
+    default: return false;
+    }
+}
+
+uint32_t xl_translate(struct soft_vcpu *v, const struct soft_block *b)
+{
+    struct xl *xl = &v->xl;
+    const uint32_t code = ALIGN_UP(xl->used, 16u);
+    struct xl_tr tr = { .v = v,
+                        .xl = xl,
+                        .p = xl->rw + code,
+                        .start = v->cpu.rip,
+                        .rip = v->cpu.rip,
+                        .mode = v->cpu.code,
+                        .user = v->cpu.cpl == 3 },
+                 *t = &tr;
+    bool live[SOFT_BLOCK_MAX];
+    uint32_t need = X86_AFLAGS;
+
+    for (unsigned i = b->count; i-- > 0;) {
+        struct x86_flags_use u = x86_flags_use(&b->insn[i]);
+        need = (need & ~u.must_write) | u.read;
+        live[i] = xl->exact || (need & X86_AFLAGS);
+    }
+    for (unsigned i = 0; i < b->count; i++) {
+        const struct x86_insn *in = &b->insn[i];
+        const bool last = i + 1u == b->count;
+        const bool ends = in->flags & X86_INSN_ENDS_BLOCK;
+        const unsigned colds = t->colds, jumps = t->jumps;
+        uint8_t *at = t->p;
+
+        t->next = t->rip + in->len;
+        t->live = live[i];
+        if (ends && xl_branch(t, in))
+            break;
+        if (!ends && (xl_insn(t, in) || xl_stack(t, in))) {
+            if (t->colds > colds)
+                t->cold[colds].resume = t->p;
+        } else {
+            t->p = at;
+            t->colds = colds;
+            t->jumps = jumps;
+            xl_emulated(t, in, last && soft_ends_block(in));
+            if (last && soft_ends_block(in))
+                break;
+        }
+        t->rip = t->next;
+        if (last)
+            xl_goto(t, t->rip);
+    }
+    xl_cold_stubs(t);
+    xl->used = (uint32_t)(t->p - xl->rw);
+    return code;
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The translator: integer instructions re-encoded with mapped registers and, for a memory operand,
+ * the host address in r9. What is not on the list is left to the interpreter. */
+#include "engine/soft/soft.h"
+
+enum { NO = 0, YES, GROUP0, MODERN, SKIP };
+
+static const uint8_t kind[X86_OP_COUNT] = {
+    [X86_OP_ADD] = YES,      [X86_OP_OR] = YES,        [X86_OP_ADC] = YES,
+    [X86_OP_SBB] = YES,      [X86_OP_AND] = YES,       [X86_OP_SUB] = YES,
+    [X86_OP_XOR] = YES,      [X86_OP_CMP] = YES,       [X86_OP_INC] = YES,
+    [X86_OP_DEC] = YES,      [X86_OP_NOT] = YES,       [X86_OP_NEG] = YES,
+    [X86_OP_TEST] = YES,     [X86_OP_MOV] = YES,       [X86_OP_XCHG] = YES,
+    [X86_OP_MOVZX] = YES,    [X86_OP_MOVSX] = YES,     [X86_OP_MOVBE] = MODERN,
+    [X86_OP_BSWAP] = YES,    [X86_OP_CMOVCC] = YES,    [X86_OP_SETCC] = YES,
+    [X86_OP_MOVNTI] = YES,   [X86_OP_ROL] = YES,       [X86_OP_ROR] = YES,
+    [X86_OP_RCL] = YES,      [X86_OP_RCR] = YES,       [X86_OP_SHL] = YES,
+    [X86_OP_SHR] = YES,      [X86_OP_SAR] = YES,       [X86_OP_SHLD] = YES,
+    [X86_OP_SHRD] = YES,     [X86_OP_MUL] = YES,       [X86_OP_IMUL1] = YES,
+    [X86_OP_IMUL2] = YES,    [X86_OP_IMUL3] = YES,     [X86_OP_BT] = YES,
+    [X86_OP_BTS] = YES,      [X86_OP_BTR] = YES,       [X86_OP_BTC] = YES,
+    [X86_OP_BSF] = YES,      [X86_OP_BSR] = YES,       [X86_OP_TZCNT] = MODERN,
+    [X86_OP_LZCNT] = MODERN, [X86_OP_POPCNT] = MODERN, [X86_OP_CRC32] = MODERN,
+    [X86_OP_ADCX] = MODERN,  [X86_OP_ADOX] = MODERN,   [X86_OP_ANDN] = MODERN,
+    [X86_OP_BEXTR] = MODERN, [X86_OP_BLSI] = MODERN,   [X86_OP_BLSMSK] = MODERN,
+    [X86_OP_BLSR] = MODERN,  [X86_OP_BZHI] = MODERN,   [X86_OP_MULX] = MODERN,
+    [X86_OP_PDEP] = MODERN,  [X86_OP_PEXT] = MODERN,   [X86_OP_RORX] = MODERN,
+    [X86_OP_SARX] = MODERN,  [X86_OP_SHLX] = MODERN,   [X86_OP_SHRX] = MODERN,
+    [X86_OP_CBW] = YES,      [X86_OP_CWD] = YES,       [X86_OP_LAHF] = YES,
+    [X86_OP_SAHF] = YES,     [X86_OP_CLC] = YES,       [X86_OP_STC] = YES,
+    [X86_OP_CMC] = YES,      [X86_OP_CMPXCHG] = YES,   [X86_OP_XADD] = YES,
+    [X86_OP_NOP] = SKIP,     [X86_OP_ENDBR] = SKIP,    [X86_OP_PREFETCH] = SKIP,
+    [X86_OP_FENCE] = YES,    [X86_OP_PAUSE] = YES,
+};
+
+/* modrm.reg is part of the opcode. */
+static bool group(const struct x86_insn *in)
+{
+    if (in->enc == X86_ENC_VEX)
+        return in->map == X86_MAP_0F38 && in->opcode == 0xf3;
+    if (in->map == X86_MAP_1BYTE)
+        switch (in->opcode) {
+        case 0x80:
+        case 0x81:
+        case 0x82:
+        case 0x83:
+        case 0xc0:
+        case 0xc1:
+        case 0xc6:
+        case 0xc7:
+        case 0xd0:
+        case 0xd1:
+        case 0xd2:
+        case 0xd3:
+        case 0xf6:
+        case 0xf7:
+        case 0xfe:
+        case 0xff: return true;
+        default: return false;
+        }
+    if (in->map == X86_MAP_0F)
+        return in->opcode == 0xba || in->opcode == 0xae || (in->opcode & 0xf0) == 0x90;
+    return false;
+}
+
+static bool modern(void)
+{
+    static int known = -1;
+
+    if (known < 0)
+        known = __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") &&
+                __builtin_cpu_supports("popcnt") && __builtin_cpu_supports("sse4.2") &&
+                __builtin_cpu_supports("avx2");
+    return known;
+}
+
+/* Where a guest register operand goes: its own host register, or scratch (loaded before). */
+struct field {
+    int guest; /* -1: none */
+    unsigned host;
+    bool loaded;
+};
+
+static void take(struct xl_tr *t, struct field *f, unsigned scratch, const struct field *same)
+{
+    if (f->guest < 0)
+        return;
+    if (xl_host((unsigned)f->guest) < 0) {
+        if (same && same->loaded && same->guest == f->guest) {
+            f->host = same->host;
+            return;
+        }
+        f->loaded = true;
+    }
+    f->host = xl_get(t, (unsigned)f->guest, scratch);
+}
+
+static bool written(const struct x86_insn *in, int guest)
+{
+    for (unsigned i = 0; i < in->operands; i++)
+        if (in->operand[i].kind == X86_OPERAND_GPR && in->operand[i].reg == guest &&
+            (in->operand[i].access & X86_ACC_W))
+            return true;
+    return false;
+}
+
+static void put(struct xl_tr *t, const struct x86_insn *in, const struct field *f)
+{
+    if (f->loaded && written(in, f->guest))
+        xl_gs(t, 1, 0x89, f->host, xl_gpr((unsigned)f->guest));
+}
+
+static void prefixes(struct xl_tr *t, const struct x86_insn *in)
+{
+    if (in->lock)
+        xl_b(t, 0xf0);
+    if (in->osz == 2 || (in->pp == 1 && in->map >= X86_MAP_0F38))
+        xl_b(t, 0x66);
+    switch (in->op) {
+    case X86_OP_POPCNT:
+    case X86_OP_LZCNT:
+    case X86_OP_TZCNT:
+    case X86_OP_ADOX:
+    case X86_OP_PAUSE: xl_b(t, 0xf3); break;
+    case X86_OP_CRC32: xl_b(t, 0xf2); break;
+    default: break;
+    }
+}
+
+static void map_and_opcode(struct xl_tr *t, const struct x86_insn *in, unsigned opcode)
+{
+    if (in->map != X86_MAP_1BYTE)
+        xl_b(t, 0x0f);
+    if (in->map == X86_MAP_0F38)
+        xl_b(t, 0x38);
+    if (in->map == X86_MAP_0F3A)
+        xl_b(t, 0x3a);
+    xl_b(t, opcode);
+}
+
+static void immediate(struct xl_tr *t, const struct x86_insn *in)
+{
+    for (unsigned i = 0; i < in->imm_len; i++)
+        xl_b(t, (uint8_t)(in->imm >> (8 * i)));
+}
+
+/* With ah ch dh bh: no REX may appear, so as it is or not at all. */
+static bool high_byte(struct xl_tr *t, const struct x86_insn *in)
+{
+    for (unsigned i = 0; i < in->operands; i++)
+        if (in->operand[i].kind == X86_OPERAND_MEM ||
+            (in->operand[i].kind == X86_OPERAND_GPR && in->operand[i].reg == X86_RSP))
+            return false;
+    if (in->rex)
+        return false;
+    prefixes(t, in);
+    map_and_opcode(t, in, in->opcode);
+    if (in->has_modrm)
+        xl_b(t, in->modrm);
+    immediate(t, in);
+    return true;
+}
+
+static bool lea(struct xl_tr *t, const struct x86_insn *in)
+{
+    const unsigned to = in->operand[0].reg;
+
+    if ((in->asz != 8 && in->asz != 4) || in->seg == X86_SREG_COUNT)
+        return false;
+    xl_effective(t, in);
+    if (in->osz == 2) {
+        unsigned h = xl_get(t, to, XL_R10);
+        xl_b(t, 0x66);
+        xl_mov(t, 0, h, XL_R9);
+        if (xl_host(to) < 0)
+            xl_gs(t, 1, 0x89, h, xl_gpr(to));
+    } else {
+        xl_put_from(t, in->osz == 8, to, XL_R9);
+    }
+    return true;
+}
+
+bool xl_insn(struct xl_tr *t, const struct x86_insn *in)
+{
+    const bool vex = in->enc == X86_ENC_VEX, grp = group(in);
+    const unsigned k = kind[in->op];
+    bool high = false, byte_rex = false, moffs = false;
+    unsigned opcode = in->opcode;
+
+    if (in->op == X86_OP_LEA)
+        return lea(t, in);
+    if (!k || in->enc == X86_ENC_EVEX || (k == MODERN && !modern()))
+        return false;
+    if (k == SKIP)
+        return true;
+    for (unsigned i = 0; i < in->operands; i++) {
+        const struct x86_operand *o = &in->operand[i];
+        high |= o->kind == X86_OPERAND_GPR8H;
+        byte_rex |= o->kind == X86_OPERAND_GPR && o->size == 1 && o->reg >= 4;
+        if (o->kind != X86_OPERAND_GPR && o->kind != X86_OPERAND_GPR8H &&
+            o->kind != X86_OPERAND_MEM && o->kind != X86_OPERAND_IMM)
+            return false;
+    }
+    if (high)
+        return high_byte(t, in);
+
+    const struct x86_operand *m = in->mem ? &in->operand[in->mem - 1] : NULL;
+    if (m && (!m->size || m->size > 8 || !xl_address_ok(t, in)))
+        return false;
+    if (m &&
+        (in->op == X86_OP_BT || in->op == X86_OP_BTS || in->op == X86_OP_BTR ||
+         in->op == X86_OP_BTC) &&
+        opcode != 0xba)
+        return false; /* the bit offset reaches beyond the operand */
+
+    struct field reg = { .guest = -1 }, rm = { .guest = -1 }, vv = { .guest = -1 };
+    const bool oreg = !in->has_modrm && !vex &&
+                      ((in->map == X86_MAP_1BYTE &&
+                        (opcode >> 4 == 0xb || (opcode & 0xf8) == 0x90 || opcode >> 4 == 4)) ||
+                       (in->map == X86_MAP_0F && (opcode & 0xf8) == 0xc8)) &&
+                      in->op != X86_OP_PAUSE;
+    if (in->has_modrm && !grp)
+        reg.guest = (in->rex & 4) << 1 | (in->modrm >> 3 & 7);
+    if (in->has_modrm && in->modrm >= 0xc0 && in->op != X86_OP_FENCE)
+        rm.guest = (in->rex & 1) << 3 | (in->modrm & 7);
+    if (oreg)
+        rm.guest = (in->rex & 1) << 3 | (opcode & 7);
+    if (vex && in->op != X86_OP_RORX)
+        vv.guest = in->vvvv & 15;
+    if (m && !in->has_modrm)
+        moffs = true;
+
+    if (m) {
+        unsigned cold = xl_cold_new(t, in);
+        if (!xl_address(t, in))
+            return false;
+        xl_check(t, m->size, m->access & X86_ACC_W, cold);
+    }
+    take(t, &reg, XL_R10, NULL);
+    take(t, &rm, XL_R11, &reg);
+    take(t, &vv, m ? XL_R11 : XL_R9, reg.loaded && reg.guest == vv.guest ? &reg : &rm);
+
+    const unsigned w = (in->rex & 8) != 0;
+    const unsigned r = grp ? in->modrm >> 3 & 7u : reg.host, b = m ? XL_R9 : rm.host;
+    if (vex) {
+        xl_b(t, 0xc4);
+        xl_b(t, (r & 8 ? 0 : 0x80) | 0x40 | (b & 8 ? 0 : 0x20) | in->map);
+        xl_b(t, w << 7 | (~(vv.guest < 0 ? 0u : vv.host) & 15) << 3 | (in->ll & 1) << 2 | in->pp);
+        xl_b(t, opcode);
+    } else {
+        prefixes(t, in);
+        unsigned rex = 0x40 | w << 3 | (r & 8) >> 1 | (b & 8) >> 3;
+        if (rex != 0x40 || byte_rex)
+            xl_b(t, rex);
+        if (in->map == X86_MAP_1BYTE && opcode == 0x82)
+            opcode = 0x80;
+        if (moffs)
+            opcode = opcode == 0xa0 ? 0x8a : opcode == 0xa1 ? 0x8b : opcode == 0xa2 ? 0x88 : 0x89;
+        if (in->map == X86_MAP_1BYTE && opcode >> 4 == 4) { /* 32-bit INC, DEC */
+            xl_b(t, 0xff);
+            xl_b(t, 0xc0 | (opcode & 8) | (b & 7));
+            put(t, in, &rm);
+            return true;
+        }
+        map_and_opcode(t, in, oreg ? (opcode & ~7u) | (b & 7) : opcode);
+    }
+    if (m)
+        xl_b(t, (moffs ? 0 : (r & 7) << 3) | 1);
+    else if (in->op == X86_OP_FENCE)
+        xl_b(t, in->modrm);
+    else if (in->has_modrm)
+        xl_b(t, 0xc0 | (r & 7) << 3 | (b & 7));
+    if (!moffs)
+        immediate(t, in);
+    put(t, in, &reg);
+    put(t, in, &rm);
+    put(t, in, &vv);
+    return true;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The translator's memory accesses: address, software TLB look-up inline, and what is out of line.
+ */
+#include "engine/soft/soft.h"
+
+_Static_assert(sizeof(struct x86_tlb_entry) == 32 && X86_TLB_SIZE == 1024, "used below");
+
+bool xl_address_ok(const struct xl_tr *t, const struct x86_insn *in)
+{
+    if (in->flags & X86_INSN_VSIB)
+        return false;
+    if (t->mode == 8)
+        return in->asz >= 4;
+    return in->asz == 4 && in->seg < X86_FS;
+}
+
+void xl_effective(struct xl_tr *t, const struct x86_insn *in)
+{
+    const unsigned w = in->asz == 8;
+    int base = -1, index = -1;
+
+    if (in->base == X86_REG_RIP || (in->base == X86_REG_NONE && in->index == X86_REG_NONE)) {
+        uint64_t a = (in->base == X86_REG_RIP ? t->next : 0) + (uint64_t)in->disp;
+        xl_imm(t, XL_R9, w ? a : (uint32_t)a);
+        return;
+    }
+    if (in->base != X86_REG_NONE)
+        base = (int)xl_get(t, in->base, XL_R10);
+    if (in->index != X86_REG_NONE)
+        index = (int)xl_get(t, in->index, XL_R11);
+    xl_lea(t, w, XL_R9, base, index, in->scale, (int32_t)in->disp);
+}
+
+bool xl_address(struct xl_tr *t, const struct x86_insn *in)
+{
+    if (!xl_address_ok(t, in))
+        return false;
+    xl_effective(t, in);
+    if (t->mode == 8 && in->seg >= X86_FS) {
+        xl_gs(t, 1, 0x8b, XL_R10,
+              (int32_t)(offsetof(struct x86_cpu, seg) + in->seg * sizeof(struct x86_seg)));
+        xl_lea(t, 1, XL_R9, XL_R9, XL_R10, 0, 0);
+    }
+    return true;
+}
+
+unsigned xl_cold_new(struct xl_tr *t, const struct x86_insn *in)
+{
+    t->cold[t->colds] = (struct xl_cold){ .insn = in, .rip = t->rip };
+    return t->colds++;
+}
+
+static void jump_cold(struct xl_tr *t, unsigned cold)
+{
+    t->jump[t->jumps].rel32 = t->p;
+    t->jump[t->jumps++].cold = cold;
+    xl_i32(t, 0);
+}
+
+void xl_check(struct xl_tr *t, unsigned size, bool write, unsigned cold)
+{
+    const int32_t tlb =
+        (int32_t)(offsetof(struct x86_cpu, tlb) + t->user * sizeof(struct x86_tlb_entry) * 1024);
+    const int32_t tag = tlb + (int32_t)(write ? offsetof(struct x86_tlb_entry, w)
+                                              : offsetof(struct x86_tlb_entry, r));
+    const int32_t addend = tlb + (int32_t)offsetof(struct x86_tlb_entry, addend);
+
+    if (!t->live) {
+        xl_mov(t, 1, XL_R10, XL_R9);
+        xl_rr(t, 1, 0xc1, 5, XL_R10); /* shr r10, 7 */
+        xl_b(t, 7);
+        xl_rr(t, 0, 0x81, 4, XL_R10); /* and r10d, index << 5 */
+        xl_i32(t, 0x7fe0);
+        xl_lea(t, 1, XL_R11, XL_R9, -1, 0, (int32_t)size - 1);
+        xl_rr(t, 1, 0xc1, 5, XL_R11); /* shr r11, 12 */
+        xl_b(t, 12);
+        xl_gsx(t, 1, 0x3b, XL_R11, XL_R10, 0, tag); /* cmp */
+        xl_b(t, 0x0f);
+        xl_b(t, 0x85); /* jne */
+        jump_cold(t, cold);
+        xl_gsx(t, 1, 0x03, XL_R9, XL_R10, 0, addend); /* add */
+        return;
+    }
+    /* ~page + tag + 1 is 0 if they are equal; nothing here touches flags. */
+    xl_pext(t, XL_R10, XL_R9, XL_GS(index_mask));
+    xl_lea(t, 0, XL_R10, -1, XL_R10, 2, 0);
+    xl_gs(t, 1, 0x89, X86_RCX, XL_GS(rcx));
+    xl_lea(t, 1, X86_RCX, XL_R9, -1, 0, (int32_t)size - 1);
+    xl_pext(t, X86_RCX, X86_RCX, XL_GS(page_mask));
+    xl_rr(t, 1, 0xf7, 2, X86_RCX); /* not */
+    xl_gsx(t, 1, 0x8b, XL_R11, XL_R10, 3, tag);
+    xl_lea(t, 1, X86_RCX, X86_RCX, XL_R11, 0, 1);
+    uint8_t *hit = xl_jrcxz(t);
+    xl_gs(t, 1, 0x8b, X86_RCX, XL_GS(rcx));
+    xl_b(t, 0xe9);
+    jump_cold(t, cold);
+    xl_here(t, hit);
+    xl_gs(t, 1, 0x8b, X86_RCX, XL_GS(rcx));
+    xl_gsx(t, 1, 0x8b, XL_R11, XL_R10, 3, addend);
+    xl_lea(t, 1, XL_R9, XL_R9, XL_R11, 0, 0);
+}
+
+static void emulate_call(struct xl_tr *t, const struct x86_insn *in, uint64_t rip, bool last)
+{
+    xl_imm(t, XL_R9, (uint64_t)(uintptr_t)in);
+    xl_imm(t, XL_R10, rip);
+    if (last)
+        xl_jmp(t, t->xl->rw + t->xl->last);
+    else
+        xl_call(t, t->xl->rw + t->xl->emulate);
+}
+
+void xl_emulated(struct xl_tr *t, const struct x86_insn *in, bool last)
+{
+    emulate_call(t, in, t->rip, last);
+}
+
+void xl_cold_stubs(struct xl_tr *t)
+{
+    for (unsigned i = 0; i < t->colds; i++) {
+        const struct xl_cold *c = &t->cold[i];
+        for (unsigned j = 0; j < t->jumps; j++)
+            if (t->jump[j].cold == i) {
+                int32_t rel = (int32_t)(t->p - (t->jump[j].rel32 + 4));
+                __builtin_memcpy(t->jump[j].rel32, &rel, 4);
+            }
+        emulate_call(t, c->insn, c->rip, !c->resume);
+        if (c->resume)
+            xl_jmp(t, c->resume);
+    }
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The translator at run time: entering code, what it calls, and the clock that interrupts it. */
+#include <asm/prctl.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "engine/soft/soft.h"
+
+/* ---- state that generated code keeps in its own way ---- */
+
+static void flags_in(struct soft_vcpu *v)
+{
+    const unsigned ah = v->xl.flags >> 8, al = v->xl.flags & 0xff;
+
+    v->cpu.rflags = (v->cpu.rflags & ~(uint64_t)X86_AFLAGS) |
+                    (ah & (X86_CF | X86_PF | X86_AF | X86_ZF | X86_SF)) | (al ? X86_OF : 0);
+}
+
+static void flags_out(struct soft_vcpu *v)
+{
+    v->xl.flags = (uint16_t)((v->cpu.rflags & 0xff) << 8 | ((v->cpu.rflags & X86_OF) != 0));
+}
+
+static bool must_leave(struct soft_vcpu *v)
+{
+    const uint32_t window = SOFT_WINDOW | SOFT_NMI_WINDOW;
+
+    return v->cpu.stop | v->cpu.shadow | v->cpu.exc_pending ||
+           (atomic_load_explicit(&v->attention, memory_order_relaxed) & ~window);
+}
+
+static bool work(struct soft_vcpu *v, const struct x86_insn *insn, uint64_t rip)
+{
+    struct x86_cpu *cpu = &v->cpu;
+
+    flags_in(v);
+    v->xl.emulated++;
+    cpu->insn_rip = rip;
+    cpu->rip = rip + insn->len;
+    insn->exec(cpu, insn);
+    flags_out(v);
+    return must_leave(v);
+}
+
+static int emulate(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t rip)
+{
+    return work(soft_vcpu_of(cpu), insn, rip) || cpu->rip != rip + insn->len;
+}
+
+/* What ends a block may have changed the mode, or made an interrupt possible. */
+static int emulate_last(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t rip)
+{
+    struct soft_vcpu *v = soft_vcpu_of(cpu);
+
+    if (work(v, insn, rip) || atomic_load_explicit(&v->attention, memory_order_relaxed) ||
+        cpu->debugging || !xl_usable(cpu))
+        return 1;
+    xl_set_salt(v);
+    return 0;
+}
+
+/* ---- running ---- */
+
+/* x86_exec_fn: generated code from cpu->rip on, as if it were one instruction of no length. */
+static void run_code(struct x86_cpu *cpu, const struct x86_insn *insn)
+{
+    struct soft_vcpu *v = soft_vcpu_of(cpu);
+    struct xl *xl = &v->xl;
+    struct xl_link *(*enter)(void *) =
+        (struct xl_link * (*)(void *))(uintptr_t)(xl->rx + xl->enter);
+    struct soft_block *sb = v->current;
+    struct xl_link *link = NULL;
+    uint32_t generation = xl->generation;
+
+    (void)insn;
+    for (;;) {
+        struct xl_block *b = xl_find(v, sb);
+        if (link && generation == xl->generation)
+            xl_link_to(v, link, b);
+        xl_set_salt(v);
+        xl->jump[b->rip & (XL_JUMPS - 1)] =
+            (struct xl_jump){ .rip = b->rip, .salt = xl->salt, .code = b->code };
+        generation = xl->generation;
+        flags_out(v);
+        xl->entries++;
+        link = enter(xl->rx + b->code);
+        flags_in(v);
+        if (link)
+            cpu->rip = link->rip;
+        if (must_leave(v) || cpu->debugging || !xl_usable(cpu) ||
+            atomic_load_explicit(&xl->poll, memory_order_relaxed))
+            return;
+        xl->misses++;
+        sb = soft_block_get(v);
+        if (!sb)
+            return;
+        cpu->stop = 0;
+        v->current = sb;
+    }
+}
+
+static const struct x86_insn *none(struct x86_cpu *cpu, const struct x86_insn **end)
+{
+    (void)cpu;
+    (void)end;
+    return NULL;
+}
+
+static void set_timer(struct soft_vcpu *v)
+{
+    struct xl *xl = &v->xl;
+
+    if (v->deadline_tsc == UINT64_MAX || v->deadline_tsc == xl->timer_tsc)
+        return;
+    xl->timer_tsc = v->deadline_tsc;
+    uint64_t ns = soft_tsc_to_ns(v->deadline_tsc);
+    struct itimerspec ts = { .it_value = { .tv_sec = (time_t)(ns / 1000000000),
+                                           .tv_nsec = (long)(ns % 1000000000) + 1 } };
+    if (ts.it_value.tv_nsec > 999999999)
+        ts.it_value.tv_nsec = 999999999;
+    timerfd_settime(xl->timer_fd, TFD_TIMER_ABSTIME, &ts, NULL);
+}
+
+enum x86_exit xl_run(struct soft_vcpu *v, struct soft_block *b)
+{
+    static const struct x86_insn code = { .exec = run_code };
+
+    atomic_store(&v->xl.poll, 0); /* before the look at attention: soft_attention does it after */
+    if (atomic_load(&v->attention) & ~(uint32_t)(SOFT_WINDOW | SOFT_NMI_WINDOW))
+        return X86_EXIT_NONE;
+    if (soft_rdtsc() >= v->deadline_tsc) {
+        atomic_fetch_or(&v->attention, SOFT_IRQ);
+        return X86_EXIT_NONE;
+    }
+    set_timer(v);
+    v->current = b;
+    return x86_run_blocks(&v->cpu, &code, &code + 1, none);
+}
+
+/* ---- life ---- */
+
+/* Generated code counts nothing, so somebody else must watch the clock. */
+static void *timer_main(void *arg)
+{
+    struct soft_vcpu *v = arg;
+    uint64_t n;
+
+    while (read(v->xl.timer_fd, &n, sizeof(n)) >= 0 || errno == EINTR) {
+        if (atomic_load(&v->xl.timer_stop))
+            break;
+        soft_attention(v, SOFT_IRQ);
+    }
+    return NULL;
+}
+
+int xl_init(struct soft_vcpu *v)
+{
+    struct xl *xl = &v->xl;
+    void *rw, *rx;
+    int err;
+
+    xl->timer_fd = -1;
+    if (!__builtin_cpu_supports("bmi2"))
+        return -ENOTSUP;
+    err = soft_code_alloc(&rw, &rx, XL_CODE_SIZE);
+    if (err)
+        return err;
+    xl->rw = rw;
+    xl->rx = rx;
+    xl->arena = soft_pages_alloc(XL_ARENA_SIZE);
+    xl->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+    if (!xl->arena || xl->timer_fd < 0)
+        return -ENOMEM;
+    err = -pthread_create(&xl->timer, NULL, timer_main, v);
+    if (err)
+        return err;
+    xl->timer_running = true;
+    xl->index_mask = 0x3ff000;
+    xl->page_mask = ~0xfffull;
+    xl->code_base = (uint64_t)(uintptr_t)xl->rx;
+    xl->fn_emulate = (uint64_t)(uintptr_t)emulate;
+    xl->fn_last = (uint64_t)(uintptr_t)emulate_last;
+    xl->generation = xl->epoch = 1;
+    xl_thunks(v);
+    xl->on = true;
+    return 0;
+}
+
+void xl_destroy(struct soft_vcpu *v)
+{
+    struct xl *xl = &v->xl;
+
+    if (!xl->rw)
+        return;
+    if (xl->timer_running) {
+        const struct itimerspec now = { .it_value = { .tv_nsec = 1 } };
+        atomic_store(&xl->timer_stop, true);
+        timerfd_settime(xl->timer_fd, 0, &now, NULL);
+        pthread_join(xl->timer, NULL);
+    }
+    if (xl->timer_fd >= 0)
+        close(xl->timer_fd);
+    soft_code_free(xl->rw, xl->rx, XL_CODE_SIZE);
+    soft_pages_free(xl->arena, XL_ARENA_SIZE);
+}
+
+void xl_begin(struct soft_vcpu *v)
+{
+    static _Thread_local void *gs;
+
+    if (v->xl.on && gs != &v->cpu) {
+        syscall(SYS_arch_prctl, ARCH_SET_GS, &v->cpu);
+        gs = &v->cpu;
+    }
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Generated code every block shares: in, out, the interpreter for one instruction, indirect jumps.
+ */
+#include <string.h>
+
+#include "engine/soft/soft.h"
+
+static const uint8_t kept[] = {
+    X86_RCX, X86_RDX, X86_RBX, X86_RBP, X86_RSI, X86_RDI, 12, 13, 14, 15
+};
+
+/* Registers and flags to memory; r9 to r11 stay. */
+static void save(struct xl_tr *t)
+{
+    xl_gs(t, 1, 0x89, X86_RAX, xl_gpr(X86_RAX));
+    xl_b(t, 0x9f); /* lahf */
+    xl_b(t, 0x0f);
+    xl_b(t, 0x90);
+    xl_b(t, 0xc0); /* seto al */
+    xl_b(t, 0x66);
+    /* 66 65 89: the order of prefixes does not matter */
+    xl_gs(t, 0, 0x89, X86_RAX, XL_GS(flags));
+    for (unsigned i = 0; i < ARRAY_LEN(kept); i++)
+        xl_gs(t, 1, 0x89, kept[i], xl_gpr(kept[i]));
+    xl_gs(t, 1, 0x89, 8, xl_gpr(X86_RSP));
+}
+
+static void load(struct xl_tr *t)
+{
+    xl_gs(t, 0, 0x0fb7, X86_RAX, XL_GS(flags));
+    xl_b(t, 0x04);
+    xl_b(t, 0x7f); /* add al, 0x7f: OF */
+    xl_b(t, 0x9e); /* sahf */
+    xl_gs(t, 1, 0x8b, X86_RAX, xl_gpr(X86_RAX));
+    for (unsigned i = 0; i < ARRAY_LEN(kept); i++)
+        xl_gs(t, 1, 0x8b, kept[i], xl_gpr(kept[i]));
+    xl_gs(t, 1, 0x8b, 8, xl_gpr(X86_RSP));
+}
+
+static const uint8_t saved[] = { X86_RBX, X86_RBP, 12, 13, 14, 15 };
+
+static void push_pop(struct xl_tr *t, unsigned op, unsigned r)
+{
+    if (r >= 8)
+        xl_b(t, 0x41);
+    xl_b(t, op | (r & 7));
+}
+
+/* void *enter(void *code): [psABI]; returns the link it left by, or NULL. */
+static void make_enter(struct xl_tr *t)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(saved); i++)
+        push_pop(t, 0x50, saved[i]);
+    push_pop(t, 0x50, X86_RAX); /* so that rsp is aligned in generated code */
+    xl_mov(t, 1, XL_R11, X86_RDI);
+    load(t);
+    xl_b(t, 0x41);
+    xl_b(t, 0xff);
+    xl_b(t, 0xe3); /* jmp r11 */
+}
+
+static void make_return(struct xl_tr *t)
+{
+    push_pop(t, 0x58, X86_RCX);
+    for (unsigned i = ARRAY_LEN(saved); i-- > 0;)
+        push_pop(t, 0x58, saved[i]);
+    xl_b(t, 0xc3);
+}
+
+/* Calls C (cpu, insn, rip); then eax tells whether to leave. */
+static void call_c(struct xl_tr *t, int32_t fn)
+{
+    xl_mov(t, 1, X86_RSI, XL_R9);
+    xl_mov(t, 1, X86_RDX, XL_R10);
+    xl_imm(t, X86_RDI, (uint64_t)(uintptr_t)&t->v->cpu);
+    xl_gs(t, 0, 0xff, 2, fn);
+    xl_rr(t, 0, 0x85, X86_RAX, X86_RAX);
+}
+
+static uint32_t here(struct xl_tr *t) { return (uint32_t)(t->p - t->xl->rw); }
+
+void xl_thunks(struct soft_vcpu *v)
+{
+    struct xl *xl = &v->xl;
+    struct xl_tr tr = { .v = v, .xl = xl, .p = xl->rw }, *t = &tr;
+    uint8_t *rel, *miss1, *miss2;
+
+    xl->enter = here(t);
+    make_enter(t);
+
+    /* r9: the link. */
+    xl->leave_link = here(t);
+    save(t);
+    xl_mov(t, 1, X86_RAX, XL_R9);
+    make_return(t);
+
+    const uint32_t leave = here(t);
+    xl_rr(t, 0, 0x31, X86_RAX, X86_RAX);
+    make_return(t);
+
+    /* r9: guest address to go on at. */
+    xl->dispatch = here(t);
+    xl_gs(t, 1, 0x89, X86_RCX, XL_GS(rcx));
+    xl_rr(t, 0, 0x0fb7, XL_R10, XL_R9); /* movzx r10d, r9w */
+    xl_lea(t, 0, XL_R10, XL_R10, XL_R10, 0, 0);
+    xl_gsx(t, 1, 0x8b, X86_RCX, XL_R10, 3, XL_GS(jump[0].rip));
+    xl_rr(t, 1, 0xf7, 2, X86_RCX);
+    xl_lea(t, 1, X86_RCX, X86_RCX, XL_R9, 0, 1);
+    rel = xl_jrcxz(t);
+    xl_b(t, 0xeb);
+    miss1 = t->p;
+    xl_b(t, 0);
+    xl_here(t, rel);
+    xl_gsx(t, 0, 0x8b, X86_RCX, XL_R10, 3, XL_GS(jump[0].salt));
+    xl_gs(t, 0, 0x8b, XL_R11, XL_GS(salt));
+    xl_rr(t, 0, 0xf7, 2, X86_RCX);
+    xl_lea(t, 0, X86_RCX, X86_RCX, XL_R11, 0, 1);
+    rel = xl_jrcxz(t);
+    xl_b(t, 0xeb);
+    miss2 = t->p;
+    xl_b(t, 0);
+    xl_here(t, rel);
+    xl_gs(t, 0, 0x8b, X86_RCX, XL_GS(poll));
+    rel = xl_jrcxz(t);
+    xl_here(t, miss1);
+    xl_here(t, miss2);
+    xl_b(t, 0xe9);
+    miss1 = t->p;
+    xl_i32(t, 0);
+    xl_here(t, rel);
+    xl_gs(t, 1, 0x8b, X86_RCX, XL_GS(rcx));
+    xl_gsx(t, 0, 0x8b, XL_R11, XL_R10, 3, XL_GS(jump[0].code));
+    xl_gs(t, 1, 0x8b, XL_R10, XL_GS(code_base));
+    xl_lea(t, 1, XL_R11, XL_R11, XL_R10, 0, 0);
+    xl_b(t, 0x41);
+    xl_b(t, 0xff);
+    xl_b(t, 0xe3);
+    const int32_t far = (int32_t)(t->p - miss1 - 4);
+    memcpy(miss1, &far, 4);
+    xl_gs(t, 1, 0x8b, X86_RCX, XL_GS(rcx));
+    xl_gs(t, 1, 0x89, XL_R9, XL_CPU(rip));
+    save(t);
+    xl_jmp(t, xl->rw + leave);
+
+    /* Called with r9: the instruction, r10: its address. */
+    xl->emulate = here(t);
+    save(t);
+    push_pop(t, 0x50, X86_RAX);
+    call_c(t, XL_GS(fn_emulate));
+    push_pop(t, 0x58, X86_RCX);
+    xl_b(t, 0x75); /* jnz */
+    rel = t->p;
+    xl_b(t, 0);
+    load(t);
+    xl_b(t, 0xc3);
+    xl_here(t, rel);
+    push_pop(t, 0x58, X86_RCX); /* the return address */
+    xl_jmp(t, xl->rw + leave);
+
+    xl->last = here(t);
+    save(t);
+    call_c(t, XL_GS(fn_last));
+    xl_b(t, 0x0f);
+    xl_b(t, 0x85);
+    xl_i32(t, (uint32_t)(int32_t)(xl->rw + leave - (t->p + 4)));
+    load(t);
+    xl_gs(t, 1, 0x8b, XL_R9, XL_CPU(rip));
+    xl_jmp(t, xl->rw + xl->dispatch);
+    xl->first = xl->used = ALIGN_UP(here(t), 64u);
+}
