@@ -13,6 +13,13 @@ enum { RAM = 2 << 20, CODE = 0x8000 };
 
 #define BYTES(...) (const uint8_t[]){ __VA_ARGS__ }, sizeof((const uint8_t[]){ __VA_ARGS__ })
 
+/* tests/unit/xl.c runs all this with another. */
+#ifndef SOFT_TEST_MODE
+#define SOFT_TEST_MODE "interp"
+#define SOFT_TEST_NAME "soft"
+#define SOFT_TEST_MORE()
+#endif
+
 static const struct engine_ops *const ops = &engine_soft;
 static struct engine *engine;
 
@@ -507,7 +514,9 @@ static void state(void)
 
 int main(void)
 {
-    CHECK_EQ(ops->open(&engine, NULL), 0);
+    const struct engine_options opt = { .soft = SOFT_TEST_MODE };
+
+    CHECK_EQ(ops->open(&engine, &opt), 0);
     modes();
     mmio();
     timer();
@@ -517,6 +526,7 @@ int main(void)
     user_interrupts();
     slots();
     state();
+    SOFT_TEST_MORE();
     ops->close(engine);
-    return unit_done("soft");
+    return unit_done(SOFT_TEST_NAME);
 }

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The translator: everything tests/unit/soft.c does, and the same code by it and by the
+ * interpreter, hand-written and random, compared. */
+static void more(void);
+#define SOFT_TEST_MODE   "translate"
+#define SOFT_TEST_NAME   "xl"
+#define SOFT_TEST_MORE() more()
+#include "tests/unit/soft.c"
+
+enum {
+    DATA = 0x100000,
+    FLAGS_COMPARED = 0x8c5 /* not AF, which logical operations leave undefined */
+};
+
+static struct guest pair[2]; /* interpreter, translator */
+
+static uint32_t seed = 1;
+static unsigned rnd(unsigned n)
+{
+    seed = seed * 1664525 + 1013904223;
+    return (seed >> 8) % n;
+}
+
+/* Runs code in both from equal states to the same exit and compares all that a guest can see. */
+static bool same(const uint8_t *code, size_t len, bool long64)
+{
+    struct kvm_regs r[2], start_regs;
+    int result[2];
+
+    memset(&start_regs, 0, sizeof(start_regs));
+    uint64_t *reg = (uint64_t *)&start_regs;
+    for (unsigned i = 0; i < 16; i++)
+        reg[i] = rnd(3) ? DATA + 0x1000 + rnd(0x8000) : (uint64_t)rnd(1 << 24) * rnd(1 << 24);
+    start_regs.rsp = DATA + 0x6ff8;
+    start_regs.rip = CODE;
+    start_regs.rflags = 2 | (rnd(2) ? 0x8d5 : 0);
+    for (unsigned k = 0; k < 2; k++) {
+        struct guest *g = &pair[k];
+        flat(g, long64);
+        for (unsigned i = 0; i < 0x10000; i++)
+            g->ram[DATA + i] = (uint8_t)(i * 7 + (i >> 8));
+        memset(g->ram + CODE, 0xf4, 0x1000);
+        put(g, CODE, code, len);
+        ops->memory_written(g->vm, CODE, 0x1000);
+        CHECK_EQ(ops->set_regs(g->vcpu, &start_regs), 0);
+        result[k] = ops->run(g->vcpu);
+        CHECK_EQ(ops->get_regs(g->vcpu, &r[k]), 0);
+        /* Flags nobody reads may be wrong in the image of a fault. */
+        r[k].rflags &= g->run->exit_reason == KVM_EXIT_SHUTDOWN ? 0 : FLAGS_COMPARED;
+    }
+    return result[0] == result[1] && pair[0].run->exit_reason == pair[1].run->exit_reason &&
+           !memcmp(&r[0], &r[1], sizeof(r[0])) &&
+           !memcmp(pair[0].ram + DATA, pair[1].ram + DATA, 0x10000);
+}
+
+/* One random instruction whose flags are all defined. */
+static unsigned random_insn(uint8_t *p)
+{
+    static const uint8_t modrm_ops[] = { 0x00, 0x01, 0x02, 0x03, 0x08, 0x09, 0x0b, 0x10, 0x11,
+                                         0x13, 0x19, 0x1b, 0x20, 0x21, 0x23, 0x28, 0x29, 0x2b,
+                                         0x30, 0x31, 0x33, 0x38, 0x39, 0x3b, 0x84, 0x85, 0x86,
+                                         0x87, 0x88, 0x89, 0x8a, 0x8b, 0x63, 0x8d, 0xd0, 0xd1 };
+    static const uint8_t modrm_0f[] = { 0x40, 0x42, 0x44, 0x47, 0x4c, 0x4f, 0x90, 0x92, 0x95,
+                                        0x9e, 0xb6, 0xb7, 0xbe, 0xbf, 0xb0, 0xb1, 0xc0, 0xc1 };
+    unsigned n = 0, imm = 0;
+
+    if (!rnd(8))
+        p[n++] = 0x66;
+    if (rnd(3))
+        p[n++] = (uint8_t)(0x40 + rnd(16));
+    switch (rnd(8)) {
+    case 0: p[n++] = (uint8_t)(0x50 + rnd(16)); return n; /* PUSH, POP */
+    case 1:
+        p[n++] = 0x83;
+        imm = 1;
+        break;
+    case 2:
+        p[n++] = (uint8_t)(0x72 + rnd(8)); /* Jcc over nothing, or the next bytes */
+        p[n++] = (uint8_t)rnd(2);
+        return n;
+    case 3:
+    case 4:
+        p[n++] = 0x0f;
+        p[n++] = modrm_0f[rnd(sizeof(modrm_0f))];
+        break;
+    case 5:
+        p[n++] = rnd(2) ? 0xff : 0xfe;
+        p[n++] = (uint8_t)(0x40 | rnd(2) << 3 | (rnd(2) ? 1 : 6)); /* INC, DEC [r+d8] */
+        p[n++] = (uint8_t)rnd(256);
+        return n;
+    default: p[n++] = modrm_ops[rnd(sizeof(modrm_ops))]; break;
+    }
+    unsigned mod = rnd(4), rm = rnd(8);
+    p[n++] = (uint8_t)(mod << 6 | rnd(8) << 3 | rm);
+    if (mod != 3 && rm == 4)
+        p[n++] = (uint8_t)(0x20 | rnd(8)); /* no index */
+    if (mod == 1) {
+        p[n++] = (uint8_t)rnd(256);
+    } else if (mod == 2 || (mod == 0 && (rm == 5 || (rm == 4 && (p[n - 1] & 7) == 5)))) {
+        const uint32_t d = rnd(0x400);
+        memcpy(p + n, &d, 4);
+        n += 4;
+    }
+    if (imm)
+        p[n++] = (uint8_t)rnd(256);
+    return n;
+}
+
+static void random_blocks(void)
+{
+    for (unsigned i = 0; i < 600; i++) {
+        uint8_t code[400];
+        unsigned n = 0;
+        for (unsigned k = 0; k < 12; k++)
+            n += random_insn(code + n);
+        bool ok = same(code, n, i % 4 != 0);
+        CHECK(ok);
+        if (!ok) {
+            fprintf(stderr, "random block %u (%s):", i, i % 4 ? "64" : "32");
+            for (unsigned k = 0; k < n; k++)
+                fprintf(stderr, " %02x", code[k]);
+            fprintf(stderr, "\n");
+        }
+    }
+}
+
+/* A fault behind instructions that are done, before ones that are not. */
+static void fault_in_the_middle(void)
+{
+    /* mov eax, 1; push rax; mov rbx, [0x40000000]; mov eax, 2 */
+    static const uint8_t code[] = { 0xb8, 1, 0, 0,    0,    0x50, 0x48, 0x8b, 0x1c, 0x25,
+                                    0,    0, 0, 0x40, 0xb8, 2,    0,    0,    0 };
+    CHECK(same(code, sizeof(code), true));
+    CHECK_EQ(pair[1].run->exit_reason, KVM_EXIT_SHUTDOWN);
+    CHECK_EQ(rip(&pair[1]), CODE + 6);
+    CHECK_EQ(rax(&pair[1]), 1);
+}
+
+/* Calls, returns, loops, r8 to r11, high bytes, accesses across pages. */
+static void by_hand(void)
+{
+    static const struct {
+        uint8_t code[48];
+    } t[] = {
+        { { 0xe8, 1, 0, 0, 0, 0xf4, 0x41, 0xff, 0xc0, 0xc3 } },   /* call +1; hlt; inc r8d; ret */
+        { { 0xb9, 100, 0, 0, 0, 0x4d, 0x01, 0xc8, 0xe2, 0xfb } }, /* add r8, r9; loop */
+        { { 0x00, 0xe0, 0x86, 0xdf, 0x0f, 0xb6,
+            0xec } }, /* add al, ah; xchg bh, bl; movzx ebp, ah */
+        { { 0x48, 0x8d, 0x1d, 0, 0, 0, 0, 0x4c, 0x8d, 0x54, 0x1b, 8 } }, /* lea */
+        /* mov rbx, DATA + 0x1ffc; add [rbx], rax; adc [rbx - 4], r9; sbb r10, [rbx] */
+        { { 0x48, 0xbb, 0xfc, 0x1f, 0x10, 0,    0,    0,    0,    0,
+            0x48, 0x01, 0x03, 0x4c, 0x11, 0x4b, 0xfc, 0x4c, 0x1b, 0x13 } },
+        /* mov ecx, 5; lea rdi, [DATA + 0xff8]; rep stosq; std; cld */
+        { { 0xb9, 5, 0, 0, 0, 0x48, 0x8d, 0x3c, 0x25, 0xf8, 0x0f, 0x10, 0, 0xf3, 0x48, 0xab, 0xfd,
+            0xfc } },
+        { { 0x66, 0xff, 0x34, 0x24, 0x66, 0x58, 0xff, 0x34, 0x24, 0x5c, 0x54, 0xc9 } },
+        { { 0xc4, 0xe2, 0xfb, 0xf6, 0xc3, 0xc4, 0x42, 0xb8, 0xf2, 0xd1, 0xc4, 0x43, 0xfb, 0xf0,
+            0xd0, 7 } }, /* mulx rax, rax, rbx; andn r10, r8, r9; rorx r10, r8, 7 */
+    };
+    for (unsigned i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
+        uint8_t code[64];
+        memset(code, 0xf4, sizeof(code));
+        size_t len = sizeof(t[i].code);
+        while (len && !t[i].code[len - 1])
+            len--;
+        memcpy(code, t[i].code, len);
+        bool ok = same(code, i == 3 || i == 0 ? len + 2 : len, true);
+        CHECK(ok);
+        if (!ok)
+            fprintf(stderr, "by hand: %u\n", i);
+    }
+}
+
+static void *interrupter(void *arg)
+{
+    struct guest *g = arg;
+
+    while (!__atomic_load_n(&g->ram[0x100], __ATOMIC_ACQUIRE))
+        sched_yield();
+    CHECK_EQ(ops->irq_line(g->vm, 5, 1), 0);
+    return NULL;
+}
+
+/* An interrupt into a loop that never leaves its registers. */
+static void tight_loop(void)
+{
+    struct guest g = make(true);
+    pthread_t t;
+    /* PIC as in timer(), IRQ 5 open; inc byte [0x100]; sti; 1: inc eax; jmp 1b */
+    static const uint8_t code[] = { 0xb0, 0x11, 0xe6, 0x20, 0xb0, 0x20, 0xe6, 0x21,
+                                    0xb0, 0x04, 0xe6, 0x21, 0xb0, 0x01, 0xe6, 0x21,
+                                    0xb0, 0xdf, 0xe6, 0x21, 0xfe, 0x05, 0,    1,
+                                    0,    0,    0xfb, 0xff, 0xc0, 0xeb, 0xfc };
+    const uint8_t gate[8] = { 0, 0x90, 8, 0, 0, 0x8e, 0, 0 };
+    struct kvm_sregs s;
+
+    flat(&g, false);
+    CHECK_EQ(ops->get_sregs(g.vcpu, &s), 0);
+    s.idt.base = 0x4000;
+    s.idt.limit = 0x7ff;
+    s.gdt.base = 0x5000;
+    s.gdt.limit = 0x1f;
+    CHECK_EQ(ops->set_sregs(g.vcpu, &s), 0);
+    put(&g, 0x5008, BYTES(0xff, 0xff, 0, 0, 0, 0x9b, 0xcf, 0));
+    put(&g, 0x5010, BYTES(0xff, 0xff, 0, 0, 0, 0x93, 0xcf, 0));
+    put(&g, 0x4000 + 8 * 0x25, gate, sizeof(gate));
+    put(&g, 0x9000, BYTES(0xb0, 0x77, 0xe6, 0x10)); /* mov al, 0x77; out 0x10, al */
+    put(&g, CODE, code, sizeof(code));
+    CHECK_EQ(pthread_create(&t, NULL, interrupter, &g), 0);
+    CHECK_EQ(out(&g), 0x77);
+    pthread_join(t, NULL);
+    drop(&g);
+}
+
+static void more(void)
+{
+    struct engine *interp, *translate = engine;
+
+    CHECK_EQ(ops->open(&interp, NULL), 0);
+    engine = interp;
+    pair[0] = make(false);
+    engine = translate;
+    pair[1] = make(false);
+    fault_in_the_middle();
+    by_hand();
+    random_blocks();
+    tight_loop();
+    drop(&pair[0]);
+    drop(&pair[1]);
+    ops->close(interp);
+}
