@@ -15,14 +15,14 @@ port=$((22000 + $$ % 20000))
 python3 -m http.server --bind 127.0.0.1 --directory "$d/www" "$port" >"$d/http" 2>&1 &
 http=$!
 trap 'kill $http' EXIT
-k=$k d=$d port=$port ENGINE=${ENGINE:-soft} PYTHONPATH=tests/system python3 - <<'END'
+k=$k d=$d port=$port SOFT=${SOFT:-interp} PYTHONPATH=tests/system python3 - <<'END'
 import os
 import time
 from session import Session
 
 e = os.environ
 begin = time.time()
-s = Session(e["TRAPEZE"], "run", "--engine", e["ENGINE"], "--memory", "1G", "--disk", e["d"] + "/disk.img", "--net", "user",
+s = Session(e["TRAPEZE"], "run", "--engine", "soft", "--soft", e["SOFT"], "--memory", "1G", "--disk", e["d"] + "/disk.img", "--net", "user",
             "--initrd", e["A"] + "/root.img", "--append", "console=ttyS0 quiet", e["k"])
 
 def login():
