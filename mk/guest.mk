@@ -18,6 +18,11 @@ $(GUESTS64:%=$(B)/guest/%.elf): $(B)/guest/%.elf: guest/%.c $(GUEST_LIB) $(GUEST
 $(B)/guest/%.bin: $(B)/guest/%.elf
 	$(Q)objcopy -O binary $< $@
 
-GUEST_BIN := $(foreach g,$(GUESTS32) $(GUESTS64),$(B)/guest/$(g).elf $(B)/guest/$(g).bin)
+# The same by the other protocol.
+$(B)/guest/null_a_mb2.elf: guest/null_a.c $(GUEST_LIB) $(GUEST_HDR)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -m32 -march=i686 -DMULTIBOOT2 $(GUEST_CFLAGS) $(filter %.S %.c,$^) -o $@
+
+GUEST_BIN := $(B)/guest/null_a_mb2.elf $(foreach g,$(GUESTS32) $(GUESTS64),$(B)/guest/$(g).elf $(B)/guest/$(g).bin)
 .PHONY: guests
 guests: $(GUEST_BIN)

@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Entry of a 32-bit guest: by multiboot 1 (ELF) or as a raw image at 0x100000; both give flat segments, PE=1. */
+/* Entry of a 32-bit guest: by multiboot 1 or 2 (ELF) or as a raw image at 0x100000; both give flat segments, PE=1. */
         .section .start, "ax"
         .code32
         .globl _start
 _start: jmp     1f
+#ifdef MULTIBOOT2
+        .balign 8
+2:      .long   0xe85250d6, 0, 3f - 2b, -(0xe85250d6 + (3f - 2b))
+        .word   0, 0                            /* end tag */
+        .long   8
+3:
+#else
         .balign 4
         .long   0x1badb002, 0, -0x1badb002      /* multiboot 1: no requests */
+#endif
 1:      cli
         cld
         mov     $stack_top, %esp
