@@ -3,6 +3,7 @@
 # A real terminal: shell on the Debian kernel, input without loss, the monitor prompt, Ctrl-a x, reboot, poweroff.
 . tests/system/lib.sh.inc
 need python3
+need_pty
 k=$(kernel cloud-amd64) || { echo "$k"; exit 77; }
 k=$k PYTHONPATH=tests/system python3 - <<'END'
 import hashlib

@@ -4,6 +4,7 @@
 # poweroff, and a clean file system afterwards.
 . tests/system/lib.sh.inc
 need python3
+need_pty
 k=$(kernel cloud-amd64) || { echo "$k"; exit 77; }
 d=$(mktemp -d "$WORK/debian.XXXXXX")
 cp --sparse=always "$A/debian.img" "$d/disk.img"
