@@ -49,7 +49,7 @@ struct xl {
     uint32_t salt, spare;
     uint16_t flags; /* al: OF, ah: the rest, as LAHF has them */
     uint64_t rcx, tmp;
-    uint64_t index_mask, page_mask;
+    uint64_t index_mask, page_mask, low_mask;
     uint64_t code_base;
     uint64_t fn_emulate, fn_last;
     struct xl_jump jump[XL_JUMPS];
@@ -85,6 +85,13 @@ static inline bool xl_usable(const struct x86_cpu *cpu)
     return k == X86_KEY_CODE64 || k == (X86_KEY_CODE32 | X86_KEY_STACK32 | X86_KEY_FLAT);
 }
 /* Runs from cpu->rip, where b is, like x86_run_blocks. */
+/* What a translation holds for: the mode and whether SSE is enabled. */
+enum { XL_KEY_SSE = 128, XL_KEY_BITS = 8 };
+static inline uint32_t xl_key(const struct x86_cpu *cpu)
+{
+    bool sse = !(cpu->cr0 & (X86_CR0_EM | X86_CR0_TS)) && (cpu->cr4 & X86_CR4_OSFXSR);
+    return (cpu->mode_key & 0x7f) | (sse ? XL_KEY_SSE : 0u);
+}
 enum x86_exit xl_run(struct soft_vcpu *, struct soft_block *b);
 
 /* ---- xl_cache.c ---- */
@@ -115,6 +122,7 @@ struct xl_tr {
     uint8_t *p;                /* where code is written to */
     uint64_t start, rip, next; /* of the block, the instruction, the one behind */
     unsigned mode, user;
+    bool sse;  /* SSE instructions raise neither #UD nor #NM */
     bool live; /* flags before the instruction are needed */
     struct xl_cold cold[XL_MAX_COLD];
     unsigned colds;
@@ -172,10 +180,12 @@ WARN_UNUSED bool xl_address_ok(const struct xl_tr *, const struct x86_insn *);
 void xl_effective(struct xl_tr *, const struct x86_insn *);
 /* r9: linear → host address, or off to the cold stub. */
 void xl_check(struct xl_tr *, unsigned size, bool write, unsigned cold);
+void xl_jump_cold(struct xl_tr *, unsigned cold); /* the rel32 of a jump there */
 unsigned xl_cold_new(struct xl_tr *, const struct x86_insn *);
 
 /* xl_insn.c, xl_flow.c: false: emulate it */
 WARN_UNUSED bool xl_insn(struct xl_tr *, const struct x86_insn *);
+WARN_UNUSED bool xl_vector(struct xl_tr *, const struct x86_insn *);
 WARN_UNUSED bool xl_stack(struct xl_tr *, const struct x86_insn *);
 WARN_UNUSED bool xl_branch(struct xl_tr *, const struct x86_insn *);
 void xl_goto(struct xl_tr *, uint64_t rip);

@@ -28,7 +28,7 @@ void xl_link_to(struct soft_vcpu *v, struct xl_link *l, struct xl_block *b)
     b->in = l;
 }
 
-void xl_set_salt(struct soft_vcpu *v) { v->xl.salt = v->xl.epoch << 7 | (v->cpu.mode_key & 0x7f); }
+void xl_set_salt(struct soft_vcpu *v) { v->xl.salt = v->xl.epoch << XL_KEY_BITS | xl_key(&v->cpu); }
 
 void xl_tlb_flushed(struct x86_cpu *cpu)
 {
@@ -36,7 +36,7 @@ void xl_tlb_flushed(struct x86_cpu *cpu)
 
     if (!xl->on)
         return;
-    if (++xl->epoch == 1u << 25) {
+    if (++xl->epoch == 1u << (32 - XL_KEY_BITS)) {
         memset(xl->jump, 0, sizeof(xl->jump));
         xl->epoch = 1;
     }
@@ -74,7 +74,7 @@ void xl_flush(struct soft_vcpu *v)
 struct xl_block *xl_find(struct soft_vcpu *v, struct soft_block *sb)
 {
     const uint64_t rip = v->cpu.rip;
-    const uint32_t key = v->cpu.mode_key;
+    const uint32_t key = xl_key(&v->cpu);
     struct xl *xl = &v->xl;
     struct xl_block *b;
 

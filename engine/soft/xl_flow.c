@@ -217,7 +217,8 @@ uint32_t xl_translate(struct soft_vcpu *v, const struct soft_block *b)
                         .start = v->cpu.rip,
                         .rip = v->cpu.rip,
                         .mode = v->cpu.code,
-                        .user = v->cpu.cpl == 3 },
+                        .user = v->cpu.cpl == 3,
+                        .sse = xl_key(&v->cpu) & XL_KEY_SSE },
                  *t = &tr;
     bool live[SOFT_BLOCK_MAX];
     uint32_t need = X86_AFLAGS;
@@ -238,7 +239,7 @@ uint32_t xl_translate(struct soft_vcpu *v, const struct soft_block *b)
         t->live = live[i];
         if (ends && xl_branch(t, in))
             break;
-        if (!ends && (xl_insn(t, in) || xl_stack(t, in))) {
+        if (!ends && (xl_insn(t, in) || xl_stack(t, in) || xl_vector(t, in))) {
             if (t->colds > colds)
                 t->cold[colds].resume = t->p;
         } else {

@@ -50,7 +50,7 @@ unsigned xl_cold_new(struct xl_tr *t, const struct x86_insn *in)
     return t->colds++;
 }
 
-static void jump_cold(struct xl_tr *t, unsigned cold)
+void xl_jump_cold(struct xl_tr *t, unsigned cold)
 {
     t->jump[t->jumps].rel32 = t->p;
     t->jump[t->jumps++].cold = cold;
@@ -77,7 +77,7 @@ void xl_check(struct xl_tr *t, unsigned size, bool write, unsigned cold)
         xl_gsx(t, 1, 0x3b, XL_R11, XL_R10, 0, tag); /* cmp */
         xl_b(t, 0x0f);
         xl_b(t, 0x85); /* jne */
-        jump_cold(t, cold);
+        xl_jump_cold(t, cold);
         xl_gsx(t, 1, 0x03, XL_R9, XL_R10, 0, addend); /* add */
         return;
     }
@@ -93,7 +93,7 @@ void xl_check(struct xl_tr *t, unsigned size, bool write, unsigned cold)
     uint8_t *hit = xl_jrcxz(t);
     xl_gs(t, 1, 0x8b, X86_RCX, XL_GS(rcx));
     xl_b(t, 0xe9);
-    jump_cold(t, cold);
+    xl_jump_cold(t, cold);
     xl_here(t, hit);
     xl_gs(t, 1, 0x8b, X86_RCX, XL_GS(rcx));
     xl_gsx(t, 1, 0x8b, XL_R11, XL_R10, 3, addend);

@@ -180,6 +180,7 @@ int xl_init(struct soft_vcpu *v)
     xl->timer_running = true;
     xl->index_mask = 0x3ff000;
     xl->page_mask = ~0xfffull;
+    xl->low_mask = 15;
     xl->code_base = (uint64_t)(uintptr_t)xl->rx;
     xl->fn_emulate = (uint64_t)(uintptr_t)emulate;
     xl->fn_last = (uint64_t)(uintptr_t)emulate_last;

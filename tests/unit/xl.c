@@ -38,9 +38,18 @@ static bool same(const uint8_t *code, size_t len, bool long64)
     start_regs.rsp = DATA + 0x6ff8;
     start_regs.rip = code_at = at;
     start_regs.rflags = 2 | (rnd(2) ? 0x8d5 : 0);
+    struct kvm_fpu fpu[2], fpu_start;
+    CHECK_EQ(ops->get_fpu(pair[0].vcpu, &fpu_start), 0);
+    for (unsigned i = 0; i < sizeof(fpu_start.xmm); i++)
+        ((uint8_t *)fpu_start.xmm)[i] = (uint8_t)rnd(256);
     for (unsigned k = 0; k < 2; k++) {
         struct guest *g = &pair[k];
+        struct kvm_sregs s;
         flat(g, long64);
+        CHECK_EQ(ops->get_sregs(g->vcpu, &s), 0);
+        s.cr4 |= 0x600; /* OSFXSR, OSXMMEXCPT */
+        CHECK_EQ(ops->set_sregs(g->vcpu, &s), 0);
+        CHECK_EQ(ops->set_fpu(g->vcpu, &fpu_start), 0);
         for (unsigned i = 0; i < 0x10000; i++)
             g->ram[DATA + i] = (uint8_t)(i * 7 + (i >> 8));
         memset(g->ram + at, 0xf4, 0x1000);
@@ -49,16 +58,47 @@ static bool same(const uint8_t *code, size_t len, bool long64)
         CHECK_EQ(ops->set_regs(g->vcpu, &start_regs), 0);
         result[k] = ops->run(g->vcpu);
         CHECK_EQ(ops->get_regs(g->vcpu, &r[k]), 0);
+        CHECK_EQ(ops->get_fpu(g->vcpu, &fpu[k]), 0);
         /* Flags nobody reads may be wrong in the image of a fault. */
         r[k].rflags &= g->run->exit_reason == KVM_EXIT_SHUTDOWN ? 0 : FLAGS_COMPARED;
     }
     return result[0] == result[1] && pair[0].run->exit_reason == pair[1].run->exit_reason &&
            !memcmp(&r[0], &r[1], sizeof(r[0])) &&
+           !memcmp(fpu[0].xmm, fpu[1].xmm, sizeof(fpu[0].xmm)) &&
            !memcmp(pair[0].ram + DATA, pair[1].ram + DATA, 0x10000);
 }
 
+static unsigned random_sse(uint8_t *p)
+{
+    static const uint8_t prefix[] = { 0x66, 0x66, 0x66, 0xf3, 0xf2, 0 };
+    static const uint8_t op0f[] = { 0x10, 0x11, 0x14, 0x15, 0x28, 0x29, 0x54, 0x55, 0x56, 0x57,
+                                    0x60, 0x62, 0x63, 0x64, 0x67, 0x68, 0x6b, 0x6c, 0x6d, 0x6e,
+                                    0x6f, 0x74, 0x76, 0x7e, 0x7f, 0xd4, 0xd6, 0xd7, 0xda, 0xdb,
+                                    0xdf, 0xe2, 0xe4, 0xe7, 0xeb, 0xef, 0xf3, 0xf5, 0xf8, 0xfe };
+    static const uint8_t ops38[] = { 0x00, 0x01, 0x08, 0x0b, 0x17, 0x1c, 0x20,
+                                     0x25, 0x29, 0x30, 0x37, 0x3b, 0x40 };
+    unsigned n = 0, pre = prefix[rnd(6)];
+    bool map38 = pre == 0x66 && !rnd(4);
+
+    if (pre)
+        p[n++] = (uint8_t)pre;
+    if (rnd(2))
+        p[n++] = (uint8_t)(0x40 + rnd(16));
+    p[n++] = 0x0f;
+    if (map38)
+        p[n++] = 0x38;
+    p[n++] = map38 ? ops38[rnd(sizeof(ops38))] : op0f[rnd(sizeof(op0f))];
+    p[n++] = (uint8_t)((rnd(2) ? 0xc0 : 0x40) | rnd(64));
+    if (p[n - 1] < 0x80) {
+        if ((p[n - 1] & 7) == 4)
+            p[n++] = 0x24;
+        p[n++] = (uint8_t)(rnd(4) * 8);
+    }
+    return n;
+}
+
 /* One random instruction whose flags are all defined. */
-static unsigned random_insn(uint8_t *p)
+static unsigned random_insn(uint8_t *p, bool long64)
 {
     static const uint8_t modrm_ops[] = { 0x00, 0x01, 0x02, 0x03, 0x08, 0x09, 0x0b, 0x10, 0x11,
                                          0x13, 0x19, 0x1b, 0x20, 0x21, 0x23, 0x28, 0x29, 0x2b,
@@ -72,7 +112,7 @@ static unsigned random_insn(uint8_t *p)
         p[n++] = 0x66;
     if (rnd(3))
         p[n++] = (uint8_t)(0x40 + rnd(16));
-    switch (rnd(8)) {
+    switch (rnd(10)) {
     case 0: p[n++] = (uint8_t)(0x50 + rnd(16)); return n; /* PUSH, POP */
     case 1:
         p[n++] = 0x83;
@@ -82,6 +122,10 @@ static unsigned random_insn(uint8_t *p)
         p[n++] = (uint8_t)(0x72 + rnd(8)); /* Jcc over nothing, or the next bytes */
         p[n++] = (uint8_t)rnd(2);
         return n;
+    case 7:
+        if (long64)
+            return random_sse(p);
+        /* fallthrough */
     case 3:
     case 4:
         p[n++] = 0x0f;
@@ -114,11 +158,11 @@ static unsigned random_insn(uint8_t *p)
 
 static void random_blocks(void)
 {
-    for (unsigned i = 0; i < 600; i++) {
+    for (unsigned i = 0; i < 500; i++) {
         uint8_t code[400];
         unsigned n = 0;
         for (unsigned k = 0; k < 12; k++)
-            n += random_insn(code + n);
+            n += random_insn(code + n, i % 4 != 0);
         bool ok = same(code, n, i % 4 != 0);
         CHECK(ok);
         if (!ok) {
