@@ -156,6 +156,7 @@ struct soft_vcpu {
     void *code_rw, *code_rx;
     struct soft_stats stat;
     struct x86_cpu cpu;
+    bool xl_step; /* the next instruction must fault: by the interpreter */
     struct xl xl; /* --soft translate */
 };
 

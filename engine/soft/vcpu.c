@@ -408,7 +408,10 @@ static int run(struct soft_vcpu *v)
         struct soft_block *b = NULL;
         if (likely(!(cpu->exc_pending | cpu->shadow | cpu->debugging | (cpu->replay.count != 0))))
             b = soft_block_get(v);
-        if (b && v->xl.on && xl_usable(cpu)) {
+        if (v->xl_step) {
+            v->xl_step = false;
+            exit = step(v);
+        } else if (b && v->xl.on && xl_usable(cpu)) {
             exit = xl_run(v, b);
         } else if (likely(b != NULL)) {
             v->current = b;

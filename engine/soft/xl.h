@@ -36,6 +36,12 @@ struct xl_link {
     struct xl_link *next; /* of the same target */
 };
 
+/* An indirect branch, to undo it if its target turns out not to be canonical. */
+struct xl_site {
+    uint64_t rip;
+    int64_t rsp; /* what it added to rsp */
+};
+
 struct xl_block {
     struct xl_block *next; /* of the same bytes at other addresses or in other modes */
     uint64_t rip;
@@ -46,7 +52,8 @@ struct xl_block {
 /* The fields down to jump[] are read by generated code. */
 struct xl {
     _Atomic uint32_t poll; /* not 0: leave generated code soon (any thread) */
-    uint32_t salt, spare;
+    uint32_t salt;
+    uint32_t site;  /* of the last indirect branch: offset of its xl_site in the arena */
     uint16_t flags; /* al: OF, ah: the rest, as LAHF has them */
     uint64_t rcx, tmp;
     uint64_t index_mask, page_mask, low_mask;

@@ -103,6 +103,18 @@ void xl_goto(struct xl_tr *t, uint64_t rip)
     link_jump(t, rip);
 }
 
+/* To r9, which the jump cache never has if it is not canonical. */
+static void indirect(struct xl_tr *t, int64_t rsp)
+{
+    if (t->mode == 8) {
+        struct xl_site *s = xl_arena(t->xl, sizeof(*s));
+        *s = (struct xl_site){ .rip = t->rip, .rsp = rsp };
+        xl_gs(t, 0, 0xc7, 0, XL_GS(site));
+        xl_i32(t, (uint32_t)((uint8_t *)s - t->xl->arena));
+    }
+    xl_jmp(t, t->xl->rw + t->xl->dispatch);
+}
+
 static bool target_ok(const struct xl_tr *t, uint64_t rip)
 {
     return t->mode != 8 || (uint64_t)((int64_t)(rip << 16) >> 16) == rip;
@@ -178,7 +190,7 @@ bool xl_branch(struct xl_tr *t, const struct x86_insn *in)
             return false;
         }
         if (in->op == X86_OP_JMP_IND) {
-            xl_jmp(t, t->xl->rw + t->xl->dispatch);
+            indirect(t, 0);
             return true;
         }
         if (in->op == X86_OP_CALL_IND)
@@ -192,7 +204,7 @@ bool xl_branch(struct xl_tr *t, const struct x86_insn *in)
             xl_goto(t, to);
         } else {
             xl_gs(t, 1, 0x8b, XL_R9, XL_GS(tmp));
-            xl_jmp(t, t->xl->rw + t->xl->dispatch);
+            indirect(t, -8);
         }
         return true;
     }
@@ -201,7 +213,7 @@ bool xl_branch(struct xl_tr *t, const struct x86_insn *in)
         xl_check(t, n, false, xl_cold_new(t, in));
         xl_rm(t, w, 0x8b, XL_R9, XL_R9, 0);
         stack_move(t, (int32_t)(n + (uint16_t)in->imm));
-        xl_jmp(t, t->xl->rw + t->xl->dispatch);
+        indirect(t, 8 + (uint16_t)in->imm);
         return true;
     default: return false;
     }

@@ -90,6 +90,13 @@ static void run_code(struct x86_cpu *cpu, const struct x86_insn *insn)
         flags_in(v);
         if (link)
             cpu->rip = link->rip;
+        else if (cpu->code == 8 && (uint64_t)((int64_t)(cpu->rip << 16) >> 16) != cpu->rip) {
+            const struct xl_site *s = (const struct xl_site *)(void *)(xl->arena + xl->site);
+            cpu->rip = s->rip;
+            cpu->gpr[X86_RSP] -= (uint64_t)s->rsp;
+            v->xl_step = true;
+            return;
+        }
         if (must_leave(v) || cpu->debugging || !xl_usable(cpu) ||
             atomic_load_explicit(&xl->poll, memory_order_relaxed))
             return;

@@ -158,7 +158,7 @@ static unsigned random_insn(uint8_t *p, bool long64)
 
 static void random_blocks(void)
 {
-    for (unsigned i = 0; i < 500; i++) {
+    for (unsigned i = 0; i < 1000; i++) {
         uint8_t code[400];
         unsigned n = 0;
         for (unsigned k = 0; k < 12; k++)
