@@ -25,6 +25,7 @@ enum {
     OPT_DEBUG_EXIT,
     OPT_NO_REBOOT,
     OPT_STATS,
+    OPT_PERF_MAP,
     OPT_TRACE,
     OPT_GDB,
     OPT_HELP,
@@ -45,6 +46,7 @@ static const struct option options[] = {
     { "debug-exit", no_argument, NULL, OPT_DEBUG_EXIT },
     { "no-reboot", no_argument, NULL, OPT_NO_REBOOT },
     { "stats", no_argument, NULL, OPT_STATS },
+    { "perf-map", optional_argument, NULL, OPT_PERF_MAP },
     { "trace", required_argument, NULL, OPT_TRACE },
     { "gdb", optional_argument, NULL, OPT_GDB },
     { "help", no_argument, NULL, OPT_HELP },
@@ -79,6 +81,9 @@ void cli_help_run(void)
         "  --gdb [HOST]:PORT   wait for gdb (target remote HOST:PORT) before the first "
         "instruction\n"
         "  --stats             print counters at the end\n"
+        "  --perf-map[=FILE]   name translated guest code for perf, in /tmp/perf-PID.map; FILE "
+        "holds\n"
+        "                      symbols of the guest's kernel (nm, System.map, /proc/kallsyms)\n"
         "  --trace LIST        print events of subsystems, comma-separated, or all\n"
         "  --help              this text\n\n"
         "Keys on a terminal: Ctrl-a x quits, Ctrl-a c opens the monitor prompt, Ctrl-a a sends "
@@ -279,6 +284,7 @@ static int parse_one(int opt, char *arg, struct config *c)
     case OPT_DEBUG_EXIT: c->debug_exit = true; return 0;
     case OPT_NO_REBOOT: c->no_reboot = true; return 0;
     case OPT_STATS: c->stats = true; return 0;
+    case OPT_PERF_MAP: c->perf_map = arg ? arg : ""; return 0;
     case OPT_TRACE:
         if (log_trace_parse(arg, &log_trace_mask, &bad))
             return cli_usage("--trace: unknown subsystem '%s'", bad);

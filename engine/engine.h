@@ -29,7 +29,9 @@ struct engine_vcpu {
 struct engine_options {
     const char *device; /* kvm: path of the device, default /dev/kvm */
     const char *soft;   /* soft: "interp", "translate", "lockstep"; NULL: default */
-    char *why;          /* where a failing open puts one line on the cause; may be NULL */
+    const char
+        *perf_map; /* soft: not NULL: write /tmp/perf-PID.map; a file of guest symbols, or "" */
+    char *why;     /* where a failing open puts one line on the cause; may be NULL */
     size_t why_size;
 };
 

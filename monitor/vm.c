@@ -45,7 +45,7 @@ static int check_config(struct vm *vm)
 
 static int open_engine(struct vm *vm, const struct engine_ops *ops)
 {
-    struct engine_options opt = { .soft = vm->config->soft_mode };
+    struct engine_options opt = { .soft = vm->config->soft_mode, .perf_map = vm->config->perf_map };
     int err = ops->open(&vm->engine, &opt);
     if (err < 0)
         return err;

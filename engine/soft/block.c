@@ -316,8 +316,11 @@ static __attribute__((noinline)) struct soft_block *build(struct soft_vcpu *v, c
     b->next_generation = 0;
     b->xl = NULL;
     do {
+        const uint64_t begin = soft_rdtsc();
         memcpy(copy, host, avail);
         decode(b, copy, avail, v->cpu.code);
+        v->stat.decode_tsc += soft_rdtsc() - begin;
+        v->stat.insns_decoded += b->count;
         if (!b->count)
             return NULL; /* crosses the page, or is too long */
         mark(v, p, b);

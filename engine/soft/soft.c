@@ -12,6 +12,7 @@
 struct soft_engine {
     struct engine base;
     bool translate;
+    const char *perf_map;
 };
 
 static int soft_open(struct engine **out, const struct engine_options *opt)
@@ -26,6 +27,7 @@ static int soft_open(struct engine **out, const struct engine_options *opt)
         return -ENOMEM;
     e->base.ops = &engine_soft;
     e->translate = translate;
+    e->perf_map = opt ? opt->perf_map : NULL;
     soft_tsc_khz();
     *out = &e->base;
     return 0;
@@ -111,13 +113,18 @@ static int soft_create_vm(struct engine *e, struct engine_vm **out)
     struct soft_vm *vm = calloc(1, sizeof(*vm));
     struct soft_map *map = calloc(1, sizeof(*map));
 
-    if (!vm || !map) {
+    const struct soft_engine *se = (struct soft_engine *)e;
+    int err = vm && map ? 0 : -ENOMEM;
+
+    if (!err && se->perf_map)
+        err = xl_perf_open(&vm->perf, se->perf_map);
+    if (err) {
         free(vm);
         free(map);
-        return -ENOMEM;
+        return err;
     }
     vm->base.ops = e->ops;
-    vm->translate = ((struct soft_engine *)e)->translate;
+    vm->translate = se->translate;
     atomic_store(&vm->map, map);
     pthread_mutex_init(&vm->lock, NULL);
     pthread_mutex_init(&vm->code_lock, NULL);
@@ -137,6 +144,7 @@ static void soft_destroy_vm(struct engine_vm *evm)
     if (vm->chip)
         irqchip_destroy(vm->chip);
     soft_memory_destroy(vm);
+    xl_perf_close(vm->perf);
     pthread_mutex_destroy(&vm->lock);
     pthread_mutex_destroy(&vm->code_lock);
     free(vm);
@@ -307,46 +315,6 @@ static int soft_set_clock(struct engine_vm *evm, const struct kvm_clock_data *c)
     return 0;
 }
 
-/* ---- counters ---- */
-
-static void soft_stats_write(struct engine_vm *evm, FILE *f)
-{
-    static const struct {
-        const char *name;
-        size_t offset;
-    } field[] = {
-#define FIELD(name) { #name, offsetof(struct soft_stats, name) }
-        FIELD(steps),         FIELD(blocks_run), FIELD(blocks_built), FIELD(cache_flushes),
-        FIELD(invalidations), FIELD(hot_steps),  FIELD(interrupts),   FIELD(nmis),
-        FIELD(halts),         FIELD(ticks),
-#undef FIELD
-    };
-    struct soft_vm *vm = soft_vm_of(evm);
-
-    for (unsigned i = 0; i < vm->vcpus; i++) {
-        const struct soft_vcpu *v = vm->vcpu[i];
-        for (unsigned k = 0; k < ARRAY_LEN(field); k++)
-            fprintf(f, "vcpu%u.%s %llu\n", v->id, field[k].name,
-                    (unsigned long long)le64((const uint8_t *)&v->stat + field[k].offset));
-        fprintf(f, "vcpu%u.insns %llu\n", v->id,
-                (unsigned long long)(v->cpu.insns + v->stat.steps));
-        fprintf(f, "vcpu%u.tlb_fills %llu\n", v->id, (unsigned long long)v->cpu.tlb_stats.fill);
-        fprintf(f, "vcpu%u.tlb_flushes %llu\n", v->id, (unsigned long long)v->cpu.tlb_stats.flush);
-        fprintf(f, "vcpu%u.page_faults %llu\n", v->id, (unsigned long long)v->cpu.tlb_stats.fault);
-        fprintf(f, "vcpu%u.cache_bytes %llu\n", v->id, (unsigned long long)v->cache.used);
-        if (v->xl.on)
-            fprintf(f,
-                    "vcpu%u.xl_blocks %llu\nvcpu%u.xl_bytes %llu\nvcpu%u.xl_entries %llu\n"
-                    "vcpu%u.xl_misses %llu\nvcpu%u.xl_emulated %llu\n",
-                    v->id, (unsigned long long)v->xl.blocks, v->id, (unsigned long long)v->xl.used,
-                    v->id, (unsigned long long)v->xl.entries, v->id,
-                    (unsigned long long)v->xl.misses, v->id, (unsigned long long)v->xl.emulated);
-        for (unsigned k = 0; k < ARRAY_LEN(v->stat.exits); k++)
-            if (v->stat.exits[k])
-                fprintf(f, "vcpu%u.exit.%u %llu\n", v->id, k, (unsigned long long)v->stat.exits[k]);
-    }
-}
-
 const struct engine_ops engine_soft = {
     .name = "soft",
     .open = soft_open,
@@ -402,5 +370,5 @@ const struct engine_ops engine_soft = {
     .nmi = soft_nmi,
     .set_tsc_khz = soft_set_tsc_khz,
     .get_tsc_khz = soft_get_tsc_khz,
-    .stats = soft_stats_write,
+    .stats = soft_stats,
 };

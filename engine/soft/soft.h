@@ -44,6 +44,7 @@ struct soft_vm {
     pthread_mutex_t code_lock; /* code pages of all vCPUs and soft_slot.lines */
     int64_t clock_offset;      /* (m) KVM_SET_CLOCK */
     bool translate;            /* (i) */
+    struct xl_perf *perf;      /* --perf-map, or NULL (i) */
 };
 
 /* ---- decoded blocks (block.c) ---- */
@@ -122,6 +123,7 @@ struct soft_message {
 struct soft_stats {
     uint64_t steps, blocks_run, blocks_built, cache_flushes, invalidations, hot_steps;
     uint64_t interrupts, nmis, halts, ticks, exits[64];
+    uint64_t insns_decoded, decode_tsc;
 };
 
 struct soft_vcpu {
@@ -216,6 +218,9 @@ int soft_run(struct engine_vcpu *);
 void soft_kick(struct engine_vcpu *);
 /* Any thread, async-signal-safe. */
 void soft_attention(struct soft_vcpu *, uint32_t bits);
+
+/* ---- stats.c ---- */
+void soft_stats(struct engine_vm *, FILE *);
 
 /* ---- state.c ---- */
 int soft_set_cpuid2(struct engine_vcpu *, const struct kvm_cpuid2 *);

@@ -20,6 +20,7 @@
 
 struct soft_vcpu;
 struct soft_block;
+struct xl_perf;
 
 enum { XL_CODE_SIZE = 64 << 20, XL_ARENA_SIZE = 64 << 20, XL_JUMPS = 1 << 16 };
 
@@ -70,7 +71,9 @@ struct xl {
     size_t arena_used;
     uint32_t generation; /* counts flushes of the code */
     uint32_t epoch;      /* counts flushes of the TLB */
-    uint64_t blocks, entries, misses, emulated;
+    uint64_t blocks, entries, misses, emulated, polls;
+    uint64_t insns, translate_tsc; /* translated, and the time that took */
+    uint32_t emulated_op[X86_OP_COUNT];
 
     pthread_t timer;
     bool timer_running;
@@ -109,6 +112,12 @@ void xl_tlb_flushed(struct x86_cpu *);
 void xl_set_salt(struct soft_vcpu *);
 void xl_link_to(struct soft_vcpu *, struct xl_link *, struct xl_block *);
 void *xl_arena(struct xl *, size_t size);
+
+/* ---- xl_perf.c ---- */
+WARN_UNUSED int xl_perf_open(struct xl_perf **, const char *symbols /* a file, or "" */);
+void xl_perf_close(struct xl_perf *);
+void xl_perf_block(struct soft_vcpu *, uint64_t rip, uint32_t code, uint32_t end);
+void xl_perf_thunks(struct soft_vcpu *);
 
 /* ---- xl_thunk.c ---- */
 void xl_thunks(struct soft_vcpu *);

@@ -91,7 +91,12 @@ struct xl_block *xl_find(struct soft_vcpu *v, struct soft_block *sb)
     }
     b = xl_arena(xl, sizeof(*b));
     *b = (struct xl_block){ .rip = rip, .key = key, .next = sb->xl };
+    const uint64_t begin = soft_rdtsc();
     b->code = xl_translate(v, sb);
+    xl->translate_tsc += soft_rdtsc() - begin;
+    xl->insns += sb->count;
+    if (v->vm->perf)
+        xl_perf_block(v, rip, b->code, xl->used);
     sb->xl = b;
     sb->xl_generation = xl->generation;
     xl->blocks++;

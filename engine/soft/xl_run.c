@@ -38,6 +38,7 @@ static bool work(struct soft_vcpu *v, const struct x86_insn *insn, uint64_t rip)
 
     flags_in(v);
     v->xl.emulated++;
+    v->xl.emulated_op[insn->op]++;
     cpu->insn_rip = rip;
     cpu->rip = rip + insn->len;
     insn->exec(cpu, insn);
@@ -97,8 +98,11 @@ static void run_code(struct x86_cpu *cpu, const struct x86_insn *insn)
             v->xl_step = true;
             return;
         }
-        if (must_leave(v) || cpu->debugging || !xl_usable(cpu) ||
-            atomic_load_explicit(&xl->poll, memory_order_relaxed))
+        if (atomic_load_explicit(&xl->poll, memory_order_relaxed)) {
+            xl->polls++;
+            return;
+        }
+        if (must_leave(v) || cpu->debugging || !xl_usable(cpu))
             return;
         xl->misses++;
         sb = soft_block_get(v);
@@ -193,6 +197,8 @@ int xl_init(struct soft_vcpu *v)
     xl->fn_last = (uint64_t)(uintptr_t)emulate_last;
     xl->generation = xl->epoch = 1;
     xl_thunks(v);
+    if (v->vm->perf)
+        xl_perf_thunks(v);
     xl->on = true;
     return 0;
 }
