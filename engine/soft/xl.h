@@ -108,7 +108,7 @@ enum x86_exit xl_run(struct soft_vcpu *, struct soft_block *b);
 WARN_UNUSED struct xl_block *xl_find(struct soft_vcpu *, struct soft_block *);
 void xl_drop(struct soft_vcpu *, struct soft_block *); /* its bytes change */
 void xl_flush(struct soft_vcpu *);                     /* all; not from within generated code */
-void xl_tlb_flushed(struct x86_cpu *);
+void xl_tlb_flushed(struct x86_cpu *, enum x86_tlb_event, uint64_t arg);
 void xl_set_salt(struct soft_vcpu *);
 void xl_link_to(struct soft_vcpu *, struct xl_link *, struct xl_block *);
 void *xl_arena(struct xl *, size_t size);

@@ -30,10 +30,12 @@ void xl_link_to(struct soft_vcpu *v, struct xl_link *l, struct xl_block *b)
 
 void xl_set_salt(struct soft_vcpu *v) { v->xl.salt = v->xl.epoch << XL_KEY_BITS | xl_key(&v->cpu); }
 
-void xl_tlb_flushed(struct x86_cpu *cpu)
+void xl_tlb_flushed(struct x86_cpu *cpu, enum x86_tlb_event what, uint64_t arg)
 {
     struct xl *xl = &soft_vcpu_of(cpu)->xl;
 
+    (void)what;
+    (void)arg;
     if (!xl->on)
         return;
     if (++xl->epoch == 1u << (32 - XL_KEY_BITS)) {

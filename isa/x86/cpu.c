@@ -22,6 +22,12 @@ static void tlb_flush_user(struct x86_cpu *cpu, unsigned user, bool keep_global)
     }
 }
 
+static void tell(struct x86_cpu *cpu, enum x86_tlb_event what, uint64_t arg)
+{
+    if (cpu->env && cpu->env->tlb_flushed)
+        cpu->env->tlb_flushed(cpu, what, arg);
+}
+
 static void tlb_flush(struct x86_cpu *cpu, bool keep_global)
 {
     cpu->tlb_stats.flush++;
@@ -29,8 +35,7 @@ static void tlb_flush(struct x86_cpu *cpu, bool keep_global)
     tlb_flush_user(cpu, 0, keep_global);
     tlb_flush_user(cpu, 1, keep_global);
     cpu->stop = 1;
-    if (cpu->env && cpu->env->tlb_flushed)
-        cpu->env->tlb_flushed(cpu);
+    tell(cpu, keep_global ? X86_TLB_LOCAL : X86_TLB_ALL, 0);
 }
 
 void x86_tlb_flush(struct x86_cpu *cpu)
@@ -63,8 +68,7 @@ void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t lin)
                     tlb_drop(e);
             }
     }
-    if (cpu->env && cpu->env->tlb_flushed)
-        cpu->env->tlb_flushed(cpu);
+    tell(cpu, X86_TLB_PAGE, lin);
 }
 
 void x86_tlb_protect(struct x86_cpu *cpu, const uint8_t *host_page)

@@ -44,6 +44,18 @@ enum {
     X86_RAM_ROM = 4 /* stores are MMIO writes */
 };
 
+/* What became of linear addresses' meanings, for those who cache by them; told behind the fact.
+ * Supervisor translations are shared by all views (address spaces), those for CPL 3 are a view's.
+ */
+enum x86_tlb_event {
+    X86_TLB_ALL,    /* everything dropped, in all views */
+    X86_TLB_LOCAL,  /* all but global ones of the current view and of the supervisor */
+    X86_TLB_PAGE,   /* arg: linear address; its page (perhaps a large one), in any view */
+    X86_TLB_SWITCH, /* arg: the view now current, as it was when it last was; of the supervisor's
+                     * all but global ones dropped */
+    X86_TLB_VIEW,   /* arg: a view, not current: its translations are gone */
+};
+
 /* The processor's surroundings. All are called on the vCPU's thread. */
 struct x86_env {
     /* Host address of the 4 KiB page of RAM or ROM at guest-physical `gpa` (page-aligned) and its
@@ -68,8 +80,7 @@ struct x86_env {
     /* CPUID as configured for this vCPU; unknown leaves follow [SDM]'s rule. */
     void (*cpuid)(struct x86_cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
     /* Something cached outside may have become wrong. */
-    void (*tlb_flushed)(
-        struct x86_cpu *cpu); /* all, or all but global, translations dropped; may be NULL */
+    void (*tlb_flushed)(struct x86_cpu *cpu, enum x86_tlb_event what, uint64_t arg); /* or NULL */
     void (*mode_changed)(struct x86_cpu *cpu); /* cpu->mode_key changed; may be NULL */
     /* Memory to put generated host code into, for instructions that run on the host's own unit: see
      * native.h. */
