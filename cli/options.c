@@ -75,7 +75,10 @@ void cli_help_run(void)
         "  --engine auto|kvm|soft\n"
         "                      what runs the guest's instructions [auto: KVM if its self-test "
         "passes]\n"
-        "  --soft MODE         way of the soft engine: interp, translate\n"
+        "  --soft MODE[,cache=SIZE]\n"
+        "                      way of the soft engine: interp, translate; SIZE bounds the "
+        "translated\n"
+        "                      code a processor keeps [64M]\n"
         "  --debug-exit        a guest's write of V to port 0xf4 ends with exit status (V<<1)|1\n"
         "  --no-reboot         a guest reset ends the run\n"
         "  --gdb [HOST]:PORT   wait for gdb (target remote HOST:PORT) before the first "
@@ -245,10 +248,29 @@ static int set_kernel(const char *file, struct config *c)
     return 0;
 }
 
+static int parse_soft(char *arg, struct config *c)
+{
+    static const char *const modes[] = { "interp", "translate", NULL };
+    char *flag = strchr(arg, ',');
+
+    if (flag)
+        *flag++ = 0;
+    c->soft_mode = arg;
+    if (!is_one_of(arg, modes))
+        return cli_usage("--soft: '%s' is not interp or translate", arg);
+    if (!flag)
+        return 0;
+    if (strncmp(flag, "cache=", 6))
+        return cli_usage("--soft: unknown flag '%s'", flag);
+    if (cli_parse_size(flag + 6, &c->soft_cache) || c->soft_cache < KiB(512) ||
+        c->soft_cache > MiB(64))
+        return cli_usage("--soft: cache '%s' is not a size from 512K to 64M", flag + 6);
+    return 0;
+}
+
 static int parse_one(int opt, char *arg, struct config *c)
 {
     static const char *const engines[] = { "auto", "kvm", "soft", NULL };
-    static const char *const modes[] = { "interp", "translate", NULL };
     const char *bad;
     unsigned n;
     switch (opt) {
@@ -256,10 +278,7 @@ static int parse_one(int opt, char *arg, struct config *c)
         c->engine = arg;
         return is_one_of(arg, engines) ? 0
                                        : cli_usage("--engine: '%s' is not auto, kvm or soft", arg);
-    case OPT_SOFT:
-        c->soft_mode = arg;
-        return is_one_of(arg, modes) ? 0
-                                     : cli_usage("--soft: '%s' is not interp or translate", arg);
+    case OPT_SOFT: return parse_soft(arg, c);
     case OPT_KERNEL: return set_kernel(arg, c);
     case OPT_INITRD: c->initrd = arg; return 0;
     case OPT_APPEND: c->append = arg; return 0;

@@ -27,8 +27,9 @@ struct engine_vcpu {
 };
 
 struct engine_options {
-    const char *device; /* kvm: path of the device, default /dev/kvm */
-    const char *soft;   /* soft: "interp", "translate", "lockstep"; NULL: default */
+    const char *device;  /* kvm: path of the device, default /dev/kvm */
+    const char *soft;    /* soft: "interp", "translate", "lockstep"; NULL: default */
+    uint64_t soft_cache; /* soft: bytes of translated code a vCPU keeps; 0: default */
     const char
         *perf_map; /* soft: not NULL: write /tmp/perf-PID.map; a file of guest symbols, or "" */
     char *why;     /* where a failing open puts one line on the cause; may be NULL */

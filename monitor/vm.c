@@ -45,7 +45,9 @@ static int check_config(struct vm *vm)
 
 static int open_engine(struct vm *vm, const struct engine_ops *ops)
 {
-    struct engine_options opt = { .soft = vm->config->soft_mode, .perf_map = vm->config->perf_map };
+    struct engine_options opt = { .soft = vm->config->soft_mode,
+                                  .soft_cache = vm->config->soft_cache,
+                                  .perf_map = vm->config->perf_map };
     int err = ops->open(&vm->engine, &opt);
     if (err < 0)
         return err;

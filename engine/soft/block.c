@@ -12,7 +12,6 @@
 _Static_assert(offsetof(struct soft_block, page_next) == 64, "one cache line");
 
 enum {
-    ARENA_SIZE = 192 << 20,
     MAX_BYTES = SOFT_BLOCK_MAX * 8, /* of guest code in a block */
     HOT_HITS = 64,                  /* this many stores into a page's code … */
     HOT_SPAN = 2000 /* … each within so many built blocks of the last: do not cache it now */
@@ -51,9 +50,9 @@ static struct soft_codepage *page_find(struct soft_cache *c, const uint8_t *page
     return p;
 }
 
-int soft_cache_init(struct soft_cache *c)
+int soft_cache_init(struct soft_cache *c, size_t size)
 {
-    c->size = ARENA_SIZE;
+    c->size = size;
     c->arena = soft_pages_alloc(c->size);
     c->hash = soft_pages_alloc(SOFT_BLOCK_HASH * sizeof(*c->hash));
     c->pages = soft_pages_alloc(SOFT_PAGE_HASH * sizeof(*c->pages));

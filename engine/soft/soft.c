@@ -12,6 +12,7 @@
 struct soft_engine {
     struct engine base;
     bool translate;
+    uint32_t code_size;
     const char *perf_map;
 };
 
@@ -22,11 +23,15 @@ static int soft_open(struct engine **out, const struct engine_options *opt)
 
     if (opt && opt->soft && !translate && strcmp(opt->soft, "interp"))
         return -EINVAL;
+    if (opt && opt->soft_cache && (opt->soft_cache < XL_CODE_MIN || opt->soft_cache > XL_CODE_SIZE))
+        return -EINVAL;
     e = calloc(1, sizeof(*e));
     if (!e)
         return -ENOMEM;
     e->base.ops = &engine_soft;
     e->translate = translate;
+    e->code_size = opt && opt->soft_cache ? (uint32_t)ALIGN_UP(opt->soft_cache, (uint64_t)0x1000)
+                                          : XL_CODE_SIZE;
     e->perf_map = opt ? opt->perf_map : NULL;
     soft_tsc_khz();
     *out = &e->base;
@@ -125,6 +130,7 @@ static int soft_create_vm(struct engine *e, struct engine_vm **out)
     }
     vm->base.ops = e->ops;
     vm->translate = se->translate;
+    vm->code_size = se->code_size;
     atomic_store(&vm->map, map);
     pthread_mutex_init(&vm->lock, NULL);
     pthread_mutex_init(&vm->code_lock, NULL);

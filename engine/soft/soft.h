@@ -44,6 +44,7 @@ struct soft_vm {
     pthread_mutex_t code_lock; /* code pages of all vCPUs and soft_slot.lines */
     int64_t clock_offset;      /* (m) KVM_SET_CLOCK */
     bool translate;            /* (i) */
+    uint32_t code_size;        /* (i) of translated code, for each vCPU */
     struct xl_perf *perf;      /* --perf-map, or NULL (i) */
 };
 
@@ -195,7 +196,7 @@ struct soft_slot *soft_slot_of_host(struct soft_vcpu *, const uint8_t *host);
 void soft_sync(struct soft_vm *, struct soft_vcpu *self, uint32_t bits);
 
 /* ---- block.c ---- */
-WARN_UNUSED int soft_cache_init(struct soft_cache *);
+WARN_UNUSED int soft_cache_init(struct soft_cache *, size_t size);
 void soft_cache_destroy(struct soft_cache *);
 /* The decoded block at cpu->rip, or NULL: x86_step() must do it. */
 struct soft_block *soft_block_get(struct soft_vcpu *);

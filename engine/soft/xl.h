@@ -22,7 +22,11 @@ struct soft_vcpu;
 struct soft_block;
 struct xl_perf;
 
-enum { XL_CODE_SIZE = 64 << 20, XL_ARENA_SIZE = 64 << 20, XL_JUMPS = 1 << 16 };
+enum {
+    XL_CODE_SIZE = 64 << 20 /* unless told otherwise */,
+    XL_CODE_MIN = 512 << 10,
+    XL_JUMPS = 1 << 16
+};
 
 /* Jump cache: where code for rip begins, valid while salt is that of the mode and epoch. */
 struct xl_jump {
@@ -65,6 +69,7 @@ struct xl {
     bool on;
     bool exact; /* treat all flags as live */
     uint8_t *rw, *rx;
+    uint32_t size;        /* of the code, and of the arena */
     uint32_t used, first; /* of the code; where the thunks end */
     uint32_t enter, leave_link, dispatch, emulate, last;
     uint8_t *arena;

@@ -87,7 +87,7 @@ struct xl_block *xl_find(struct soft_vcpu *v, struct soft_block *sb)
     } else {
         sb->xl = NULL;
     }
-    if (XL_CODE_SIZE - xl->used < ROOM || XL_ARENA_SIZE - xl->arena_used < ARENA_ROOM) {
+    if (xl->size - xl->used < ROOM || xl->size - xl->arena_used < ARENA_ROOM) {
         xl_flush(v);
         sb->xl = NULL;
     }

@@ -176,12 +176,13 @@ int xl_init(struct soft_vcpu *v)
     xl->timer_fd = -1;
     if (!__builtin_cpu_supports("bmi2"))
         return -ENOTSUP;
-    err = soft_code_alloc(&rw, &rx, XL_CODE_SIZE);
+    xl->size = v->vm->code_size;
+    err = soft_code_alloc(&rw, &rx, xl->size);
     if (err)
         return err;
     xl->rw = rw;
     xl->rx = rx;
-    xl->arena = soft_pages_alloc(XL_ARENA_SIZE);
+    xl->arena = soft_pages_alloc(xl->size);
     xl->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
     if (!xl->arena || xl->timer_fd < 0)
         return -ENOMEM;
@@ -217,8 +218,8 @@ void xl_destroy(struct soft_vcpu *v)
     }
     if (xl->timer_fd >= 0)
         close(xl->timer_fd);
-    soft_code_free(xl->rw, xl->rx, XL_CODE_SIZE);
-    soft_pages_free(xl->arena, XL_ARENA_SIZE);
+    soft_code_free(xl->rw, xl->rx, xl->size);
+    soft_pages_free(xl->arena, xl->size);
 }
 
 void xl_begin(struct soft_vcpu *v)
