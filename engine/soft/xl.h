@@ -21,6 +21,7 @@
 struct soft_vcpu;
 struct soft_block;
 struct xl_perf;
+struct xl_tr;
 
 enum {
     XL_CODE_SIZE = 64 << 20 /* unless told otherwise */,
@@ -28,17 +29,44 @@ enum {
     XL_JUMPS = 1 << 16
 };
 
-/* Jump cache: where code for rip begins, valid while salt is that of the mode and epoch. */
-struct xl_jump {
-    uint64_t rip;
-    uint32_t salt, code;
+enum { XL_MODES = 16, XL_SLOTS = 1 << 16, XL_STACK_SIZE = 1 << 20, XL_STACK_TOP = 4096 };
+
+/*
+ * A salt stands for one mode in one address space until a translation that code relies on changes.
+ * It is 64 random bits no guest ever sees, so an address plus a salt is found again only with the
+ * same address and salt. [SDM] has no such thing; see docs/translator.md.
+ */
+struct xl_mode {
+    uint32_t key;
+    bool used;
+    uint64_t salt; /* 0: none yet */
 };
 
-/* A direct jump to a block of the same page, patched when that exists. */
+/* Jump cache: where code for rip begins. */
+struct xl_jump {
+    uint64_t tag; /* -(rip + salt) */
+    uint64_t code;
+};
+
+enum xl_reach { XL_PAGE, XL_KERNEL, XL_SLOT };
+
+/*
+ * A direct jump. Within a page it is patched and holds as long as the target: both lie in the same
+ * page. Kernel code is linked across pages too, and unlinked as a whole when kernel mappings
+ * change; other code jumps across pages by way of a slot, of which each address space has its own.
+ */
 struct xl_link {
     uint64_t rip;
-    uint32_t patch, stub; /* offsets of its rel32 and of what it jumps to unlinked */
-    struct xl_link *next; /* of the same target */
+    uint32_t patch, stub; /* offsets of its rel32 (or its slot), of what it jumps to unlinked */
+    enum xl_reach reach;
+    struct xl_block *target;  /* but for slots */
+    struct xl_link *next_far; /* XL_KERNEL: linked ones */
+};
+
+/* Remembered by the target, to undo it. May be outdated. */
+struct xl_in {
+    struct xl_link *link;
+    struct xl_in *next;
 };
 
 /* An indirect branch, to undo it if its target turns out not to be canonical. */
@@ -51,19 +79,23 @@ struct xl_block {
     struct xl_block *next; /* of the same bytes at other addresses or in other modes */
     uint64_t rip;
     uint32_t key, code;
-    struct xl_link *in;
+    struct xl_in *in;
 };
 
 /* The fields down to jump[] are read by generated code. */
 struct xl {
     _Atomic uint32_t poll; /* not 0: leave generated code soon (any thread) */
-    uint32_t salt;
-    uint32_t site;  /* of the last indirect branch: offset of its xl_site in the arena */
-    uint16_t flags; /* al: OF, ah: the rest, as LAHF has them */
+    uint32_t site;         /* of the last indirect branch: offset of its xl_site in the arena */
+    _Atomic uint64_t
+        salt; /* of the mode; or poison: leave at the next indirect branch (any thread) */
+    uint64_t minus_salt;
+    uint64_t poison;
+    uint64_t c_sp, r_sp; /* stack pointers: of C; of generated code while C runs */
+    uint16_t flags;      /* al: OF, ah: the rest, as LAHF has them */
     uint64_t rcx, tmp;
     uint64_t index_mask, page_mask, low_mask;
-    uint64_t code_base;
     uint64_t fn_emulate, fn_last;
+    uint64_t slot[XL_SLOTS]; /* host addresses */
     struct xl_jump jump[XL_JUMPS];
 
     bool on;
@@ -71,12 +103,24 @@ struct xl {
     uint8_t *rw, *rx;
     uint32_t size;        /* of the code, and of the arena */
     uint32_t used, first; /* of the code; where the thunks end */
-    uint32_t enter, leave_link, dispatch, emulate, last;
+    uint32_t enter, leave_link, dispatch, miss, emulate, last; /* thunks */
     uint8_t *arena;
     size_t arena_used;
-    uint32_t generation; /* counts flushes of the code */
-    uint32_t epoch;      /* counts flushes of the TLB */
-    uint64_t blocks, entries, misses, emulated, polls;
+    uint8_t *stack;
+    uint32_t generation;      /* counts flushes of the code */
+    uint64_t seed[2], seeded; /* of salts */
+    struct xl_mode mode[XL_MODES];
+    bool kernel_local; /* kernel code was translated from a page that is not global */
+    struct xl_link *far;
+    uint32_t slots, dirty_slots;
+    uint32_t slot_stub[XL_SLOTS], dirty[XL_SLOTS];
+    /* Linear pages, and large pages, that code was found in since all was last forgotten. */
+    uint32_t pages_now;
+    struct {
+        uint64_t page;
+        uint32_t seen; /* pages_now, if so */
+    } pages[4096], large[64];
+    uint64_t blocks, entries, misses, emulated, polls, forgets;
     uint64_t insns, translate_tsc; /* translated, and the time that took */
     uint32_t emulated_op[X86_OP_COUNT];
 
@@ -114,8 +158,11 @@ WARN_UNUSED struct xl_block *xl_find(struct soft_vcpu *, struct soft_block *);
 void xl_drop(struct soft_vcpu *, struct soft_block *); /* its bytes change */
 void xl_flush(struct soft_vcpu *);                     /* all; not from within generated code */
 void xl_tlb_flushed(struct x86_cpu *, enum x86_tlb_event, uint64_t arg);
+void xl_found(struct soft_vcpu *); /* code at cpu->rip by the present translation */
+/* Of the present mode; to be called when that may have changed. */
 void xl_set_salt(struct soft_vcpu *);
 void xl_link_to(struct soft_vcpu *, struct xl_link *, struct xl_block *);
+void xl_jump_to(struct soft_vcpu *, const struct xl_block *); /* into the jump cache */
 void *xl_arena(struct xl *, size_t size);
 
 /* ---- xl_perf.c ---- */
@@ -126,10 +173,11 @@ void xl_perf_thunks(struct soft_vcpu *);
 
 /* ---- xl_thunk.c ---- */
 void xl_thunks(struct soft_vcpu *);
+uint8_t *xl_look_up(struct xl_tr *, bool call);
 
 /* ---- translation ---- */
 
-enum { XL_MAX_COLD = 64, XL_MAX_JUMPS = 160 };
+enum { XL_MAX_COLD = 64, XL_MAX_JUMPS = 160, XL_MAX_LINKS = 8 };
 
 struct xl_cold { /* out of line: the instruction by the interpreter */
     const struct x86_insn *insn;
@@ -152,6 +200,8 @@ struct xl_tr {
         unsigned cold;
     } jump[XL_MAX_JUMPS];
     unsigned jumps;
+    struct xl_link *link[XL_MAX_LINKS]; /* whose stubs are to be made */
+    unsigned links;
 };
 
 enum { XL_R9 = 9, XL_R10 = 10, XL_R11 = 11 };

@@ -1,17 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Translated blocks: found, linked, dropped with the decoded block they come from. */
+/* Translated blocks: found, linked, dropped with the decoded block they come from; and what of that
+ * holds for which translation of addresses. */
 #include <string.h>
 
 #include "engine/soft/soft.h"
+#include "isa/x86/emu.h"
 
-enum { ROOM = 64 << 10 /* more than a block can need */, ARENA_ROOM = 64 << 10 };
-
-static void set_jump(struct xl *xl, const struct xl_link *l, uint32_t to)
-{
-    int32_t rel = (int32_t)(to - (l->patch + 4));
-
-    memcpy(xl->rw + l->patch, &rel, 4);
-}
+enum { ROOM = 64 << 10 /* more than a block can need */, ARENA_ROOM = 64 << 10, SLOT_ROOM = 256 };
 
 void *xl_arena(struct xl *xl, size_t size)
 {
@@ -21,29 +16,181 @@ void *xl_arena(struct xl *xl, size_t size)
     return p;
 }
 
-void xl_link_to(struct soft_vcpu *v, struct xl_link *l, struct xl_block *b)
+/* ---- links ---- */
+
+static void set_jump(struct xl *xl, const struct xl_link *l, uint32_t to)
 {
-    set_jump(&v->xl, l, b->code);
-    l->next = b->in;
-    b->in = l;
+    int32_t rel = (int32_t)(to - (l->patch + 4));
+
+    memcpy(xl->rw + l->patch, &rel, 4);
 }
 
-void xl_set_salt(struct soft_vcpu *v) { v->xl.salt = v->xl.epoch << XL_KEY_BITS | xl_key(&v->cpu); }
+static uint64_t host(const struct xl *xl, uint32_t code)
+{
+    return (uint64_t)(uintptr_t)(xl->rx + code);
+}
+
+void xl_link_to(struct soft_vcpu *v, struct xl_link *l, struct xl_block *b)
+{
+    struct xl *xl = &v->xl;
+    struct xl_in *in = xl_arena(xl, sizeof(*in));
+
+    *in = (struct xl_in){ l, b->in };
+    b->in = in;
+    if (l->reach == XL_SLOT) {
+        if (xl->slot[l->patch] == host(xl, l->stub))
+            xl->dirty[xl->dirty_slots++] = l->patch;
+        xl->slot[l->patch] = host(xl, b->code);
+        return;
+    }
+    set_jump(xl, l, b->code);
+    if (l->reach == XL_KERNEL && !l->target) {
+        l->next_far = xl->far;
+        xl->far = l;
+    }
+    l->target = b;
+}
+
+static void unlink_in(struct xl *xl, struct xl_block *b)
+{
+    for (struct xl_in *in = b->in; in; in = in->next) {
+        struct xl_link *l = in->link;
+        if (l->reach == XL_SLOT) {
+            if (xl->slot[l->patch] == host(xl, b->code)) /* stays in dirty[] */
+                xl->slot[l->patch] = host(xl, l->stub);
+        } else if (l->target == b) {
+            set_jump(xl, l, l->stub);
+            if (l->reach == XL_PAGE)
+                l->target = NULL; /* XL_KERNEL: still in the list of far ones */
+        }
+    }
+    b->in = NULL;
+}
+
+/* ---- salts ---- */
+
+static uint64_t new_salt(struct xl *xl)
+{
+    uint64_t x = xl->seed[0] + ++xl->seeded * 0x9e3779b97f4a7c15u;
+
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    x = (x ^ x >> 31) + xl->seed[1];
+    return x ? x : 1;
+}
+
+static struct xl_mode *mode_of(struct xl *xl, uint32_t key)
+{
+    unsigned i;
+
+    for (i = 0; i < XL_MODES && xl->mode[i].used; i++)
+        if (xl->mode[i].key == key)
+            return &xl->mode[i];
+    if (i == XL_MODES)
+        i = (unsigned)(xl->seeded % XL_MODES);
+    xl->mode[i] = (struct xl_mode){ .key = key, .used = true };
+    return &xl->mode[i];
+}
+
+void xl_set_salt(struct soft_vcpu *v)
+{
+    struct xl *xl = &v->xl;
+    struct xl_mode *m = mode_of(xl, xl_key(&v->cpu));
+
+    if (!m->salt)
+        m->salt = new_salt(xl);
+    xl->minus_salt = 0 - m->salt;
+    atomic_store(&xl->salt, m->salt);
+    if (atomic_load(&xl->poll)) /* pairs with soft_attention() */
+        atomic_store(&xl->salt, xl->poison);
+}
+
+void xl_jump_to(struct soft_vcpu *v, const struct xl_block *b)
+{
+    struct xl *xl = &v->xl;
+
+    xl->jump[b->rip & (XL_JUMPS - 1)] =
+        (struct xl_jump){ .tag = xl->minus_salt - b->rip, .code = host(xl, b->code) };
+}
+
+/* What was found by the translations of kernel or user code may be elsewhere now. */
+static void forget(struct xl *xl, bool user)
+{
+    xl->forgets++;
+    for (unsigned i = 0; i < XL_MODES && xl->mode[i].used; i++)
+        if (!(xl->mode[i].key & X86_KEY_USER) == !user)
+            xl->mode[i].salt = 0;
+    if (user) {
+        for (uint32_t i = 0; i < xl->dirty_slots; i++)
+            xl->slot[xl->dirty[i]] = host(xl, xl->slot_stub[xl->dirty[i]]);
+        xl->dirty_slots = 0;
+        return;
+    }
+    for (struct xl_link *l = xl->far; l; l = l->next_far) {
+        set_jump(xl, l, l->stub);
+        l->target = NULL;
+    }
+    xl->far = NULL;
+    xl->kernel_local = false;
+}
+
+static void forget_all(struct xl *xl)
+{
+    forget(xl, false);
+    forget(xl, true);
+    if (!++xl->pages_now) {
+        memset(xl->pages, 0, sizeof(xl->pages));
+        memset(xl->large, 0, sizeof(xl->large));
+        xl->pages_now = 1;
+    }
+}
+
+void xl_found(struct soft_vcpu *v)
+{
+    struct xl *xl = &v->xl;
+    const uint64_t page = v->cpu.rip >> 12, large = page >> 9;
+    struct x86_walk w;
+    const unsigned i = page % ARRAY_LEN(xl->pages), j = large % ARRAY_LEN(xl->large);
+
+    if (xl->pages[i].page == page && xl->pages[i].seen == xl->pages_now)
+        return;
+    xl->pages[i].page = page;
+    xl->pages[i].seen = xl->pages_now;
+    if (!x86_try_walk(&v->cpu, v->cpu.rip, X86_EXEC, v->cpu.cpl == 3, &w) || w.shift > 12) {
+        xl->large[j].page = large;
+        xl->large[j].seen = xl->pages_now;
+    }
+    if (v->cpu.cpl != 3 && !w.global)
+        xl->kernel_local = true;
+}
 
 void xl_tlb_flushed(struct x86_cpu *cpu, enum x86_tlb_event what, uint64_t arg)
 {
     struct xl *xl = &soft_vcpu_of(cpu)->xl;
+    const uint64_t page = arg >> 12;
 
-    (void)what;
-    (void)arg;
     if (!xl->on)
         return;
-    if (++xl->epoch == 1u << (32 - XL_KEY_BITS)) {
-        memset(xl->jump, 0, sizeof(xl->jump));
-        xl->epoch = 1;
+    switch (what) {
+    case X86_TLB_ALL: forget_all(xl); break;
+    case X86_TLB_LOCAL:
+    case X86_TLB_SWITCH:
+        if (xl->kernel_local)
+            forget_all(xl);
+        else
+            forget(xl, true);
+        break;
+    case X86_TLB_PAGE:
+        if (xl->pages[page % ARRAY_LEN(xl->pages)].seen == xl->pages_now ||
+            xl->large[(page >> 9) % ARRAY_LEN(xl->large)].seen == xl->pages_now)
+            forget_all(xl);
+        break;
+    case X86_TLB_VIEW: break;
     }
     xl_set_salt(soft_vcpu_of(cpu));
 }
+
+/* ---- blocks ---- */
 
 void xl_drop(struct soft_vcpu *v, struct soft_block *sb)
 {
@@ -52,11 +199,9 @@ void xl_drop(struct soft_vcpu *v, struct soft_block *sb)
     if (sb->xl_generation == xl->generation)
         for (struct xl_block *b = sb->xl; b; b = b->next) {
             struct xl_jump *j = &xl->jump[b->rip & (XL_JUMPS - 1)];
-            if (j->code == b->code)
-                j->salt = 0;
-            for (struct xl_link *l = b->in; l; l = l->next)
-                set_jump(xl, l, l->stub);
-            b->in = NULL;
+            if (j->code == host(xl, b->code))
+                *j = (struct xl_jump){ .code = 0 };
+            unlink_in(xl, b);
         }
     sb->xl = NULL;
 }
@@ -67,10 +212,15 @@ void xl_flush(struct soft_vcpu *v)
 
     if (!xl->on)
         return;
+    forget_all(xl);
     xl->used = xl->first;
     xl->arena_used = 0;
+    xl->slots = 0;
     xl->generation++;
     memset(xl->jump, 0, sizeof(xl->jump));
+    /* Nothing may be returned to. */
+    memset(xl->stack, 0, XL_STACK_SIZE);
+    xl->r_sp = (uint64_t)(uintptr_t)(xl->stack + XL_STACK_SIZE - XL_STACK_TOP);
 }
 
 struct xl_block *xl_find(struct soft_vcpu *v, struct soft_block *sb)
@@ -83,11 +233,12 @@ struct xl_block *xl_find(struct soft_vcpu *v, struct soft_block *sb)
     if (sb->xl_generation == xl->generation) {
         for (b = sb->xl; b; b = b->next)
             if (b->rip == rip && b->key == key)
-                return b;
+                goto found;
     } else {
         sb->xl = NULL;
     }
-    if (xl->size - xl->used < ROOM || xl->size - xl->arena_used < ARENA_ROOM) {
+    if (xl->size - xl->used < ROOM || xl->size - xl->arena_used < ARENA_ROOM ||
+        XL_SLOTS - xl->slots < SLOT_ROOM) {
         xl_flush(v);
         sb->xl = NULL;
     }
@@ -102,5 +253,7 @@ struct xl_block *xl_find(struct soft_vcpu *v, struct soft_block *sb)
     sb->xl = b;
     sb->xl_generation = xl->generation;
     xl->blocks++;
+found:
+    xl_found(v);
     return b;
 }

@@ -68,43 +68,77 @@ bool xl_stack(struct xl_tr *t, const struct x86_insn *in)
     }
 }
 
-/* Leaves by a new link; a jump there is patched once the target exists. */
-static void link_jump(struct xl_tr *t, uint64_t rip)
-{
-    struct xl_link *l = xl_arena(t->xl, sizeof(*l));
+enum { JUMP = 0xe9, CALL = 0xe8 };
 
-    xl_b(t, 0xe9);
-    *l = (struct xl_link){ .rip = rip, .patch = (uint32_t)(t->p - t->xl->rw) };
-    xl_i32(t, 0); /* to the next instruction */
-    l->stub = (uint32_t)(t->p - t->xl->rw);
-    xl_imm(t, XL_R9, (uint64_t)(uintptr_t)l);
-    xl_jmp(t, t->xl->rw + t->xl->leave_link);
+/* A jump or call (op, or a JCC's 0f 8x) that leaves by a new link until its target exists. The stub
+ * is out of line. */
+static void link_op(struct xl_tr *t, unsigned op, uint64_t rip)
+{
+    struct xl *xl = t->xl;
+    struct xl_link *l = xl_arena(xl, sizeof(*l));
+
+    l->rip = rip;
+    l->target = NULL;
+    l->reach = !((rip ^ t->start) >> 12) ? XL_PAGE : t->user ? XL_SLOT : XL_KERNEL;
+    if (l->reach == XL_SLOT) {
+        l->patch = xl->slots++;
+        xl_gs(t, 0, 0xff, op == CALL ? 2 : 4, XL_GS(slot[0]) + (int32_t)(8 * l->patch));
+    } else {
+        if (op > 0xff)
+            xl_b(t, 0x0f);
+        xl_b(t, op & 0xff);
+        l->patch = (uint32_t)(t->p - xl->rw);
+        xl_i32(t, 0);
+    }
+    t->link[t->links++] = l;
+}
+
+static void link_stubs(struct xl_tr *t)
+{
+    struct xl *xl = t->xl;
+
+    for (unsigned i = 0; i < t->links; i++) {
+        struct xl_link *l = t->link[i];
+        l->stub = (uint32_t)(t->p - xl->rw);
+        if (l->reach == XL_SLOT) {
+            xl->slot_stub[l->patch] = l->stub;
+            xl->slot[l->patch] = (uint64_t)(uintptr_t)(xl->rx + l->stub);
+        } else {
+            uint32_t rel = l->stub - (l->patch + 4);
+            memcpy(xl->rw + l->patch, &rel, 4);
+        }
+        xl_imm(t, XL_R9, (uint64_t)(uintptr_t)l);
+        xl_jmp(t, xl->rw + xl->leave_link);
+    }
+}
+
+/* Leaves to rip if something wants attention. Flags stay. */
+static void poll(struct xl_tr *t, uint64_t rip)
+{
+    xl_mov(t, 1, XL_R10, X86_RCX);
+    xl_gs(t, 0, 0x8b, X86_RCX, XL_GS(poll));
+    uint8_t *go = xl_jrcxz(t);
+    xl_mov(t, 1, X86_RCX, XL_R10);
+    xl_imm(t, XL_R9, rip);
+    xl_jmp(t, t->xl->rw + t->xl->dispatch); /* which finds its salt spoilt */
+    xl_here(t, go);
+    xl_mov(t, 1, X86_RCX, XL_R10);
+}
+
+static uint64_t cut(const struct xl_tr *t, uint64_t rip)
+{
+    return t->mode == 8 ? rip : (uint32_t)rip;
 }
 
 void xl_goto(struct xl_tr *t, uint64_t rip)
 {
-    if (t->mode != 8)
-        rip = (uint32_t)rip;
-    if ((rip ^ t->start) >> 12) {
-        xl_imm(t, XL_R9, rip);
-        xl_jmp(t, t->xl->rw + t->xl->dispatch);
-        return;
-    }
-    if (rip < t->next) { /* it may close a loop: look at poll; flags stay */
-        xl_mov(t, 1, XL_R10, X86_RCX);
-        xl_gs(t, 0, 0x8b, X86_RCX, XL_GS(poll));
-        uint8_t *go = xl_jrcxz(t);
-        xl_mov(t, 1, X86_RCX, XL_R10);
-        xl_imm(t, XL_R9, rip);
-        xl_jmp(t, t->xl->rw + t->xl->dispatch); /* which sees it too */
-        xl_here(t, go);
-        xl_mov(t, 1, X86_RCX, XL_R10);
-    }
-    link_jump(t, rip);
+    rip = cut(t, rip);
+    if (rip < t->next) /* it may close a loop */
+        poll(t, rip);
+    link_op(t, JUMP, rip);
 }
 
-/* To r9, which the jump cache never has if it is not canonical. */
-static void indirect(struct xl_tr *t, int64_t rsp)
+static void set_site(struct xl_tr *t, int64_t rsp)
 {
     if (t->mode == 8) {
         struct xl_site *s = xl_arena(t->xl, sizeof(*s));
@@ -112,7 +146,62 @@ static void indirect(struct xl_tr *t, int64_t rsp)
         xl_gs(t, 0, 0xc7, 0, XL_GS(site));
         xl_i32(t, (uint32_t)((uint8_t *)s - t->xl->arena));
     }
+}
+
+/* The caller's address and the salt, for the return to compare. */
+static void push_return(struct xl_tr *t)
+{
+    xl_imm(t, XL_R10, 0 - cut(t, t->next));
+    xl_gs(t, 1, 0x8b, XL_R11, XL_GS(minus_salt));
+    xl_lea(t, 1, XL_R10, XL_R10, XL_R11, 0, 0);
+    xl_b(t, 0x41);
+    xl_b(t, 0x52); /* push r10 */
+}
+
+static void after_call(struct xl_tr *t)
+{
+    xl_lea(t, 1, X86_RSP, X86_RSP, -1, 0, 8);
+    link_op(t, JUMP, cut(t, t->next));
+}
+
+/* To r9, which the jump cache never has if it is not canonical. */
+static void indirect_jump(struct xl_tr *t)
+{
+    xl_here(t, xl_look_up(t, false));
+    set_site(t, 0);
+    xl_jmp(t, t->xl->rw + t->xl->miss);
+}
+
+static void indirect_call(struct xl_tr *t)
+{
+    xl_gs(t, 1, 0x8b, XL_R9, XL_GS(tmp));
+    push_return(t);
+    uint8_t *miss = xl_look_up(t, true);
+    xl_b(t, 0xeb); /* where the call comes back to */
+    uint8_t *back = t->p;
+    xl_b(t, 0);
+    xl_here(t, miss);
+    set_site(t, -(int64_t)t->mode);
+    xl_call(t, t->xl->rw + t->xl->miss);
+    xl_here(t, back);
+    after_call(t);
+}
+
+/* r9: the return address. */
+static void indirect_return(struct xl_tr *t, int64_t rsp)
+{
+    xl_mov(t, 1, XL_R10, X86_RCX);
+    xl_gs(t, 1, 0x8b, XL_R11, XL_GS(salt));
+    xl_rm(t, 1, 0x8b, X86_RCX, X86_RSP, 8);
+    xl_lea(t, 1, XL_R11, XL_R11, XL_R9, 0, 0);
+    xl_lea(t, 1, X86_RCX, X86_RCX, XL_R11, 0, 0);
+    uint8_t *hit = xl_jrcxz(t);
+    xl_mov(t, 1, X86_RCX, XL_R10);
+    set_site(t, rsp);
     xl_jmp(t, t->xl->rw + t->xl->dispatch);
+    xl_here(t, hit);
+    xl_mov(t, 1, X86_RCX, XL_R10);
+    xl_b(t, 0xc3);
 }
 
 static bool target_ok(const struct xl_tr *t, uint64_t rip)
@@ -138,6 +227,11 @@ bool xl_branch(struct xl_tr *t, const struct x86_insn *in)
     case X86_OP_JCC: {
         if (!target_ok(t, to))
             return false;
+        if (to >= t->next && (t->user ? !((to ^ t->start) >> 12) : true)) {
+            link_op(t, 0x0f80 | in->cc, cut(t, to));
+            xl_goto(t, t->next);
+            return true;
+        }
         xl_b(t, 0x0f);
         xl_b(t, 0x80 | in->cc);
         at = t->p;
@@ -190,7 +284,7 @@ bool xl_branch(struct xl_tr *t, const struct x86_insn *in)
             return false;
         }
         if (in->op == X86_OP_JMP_IND) {
-            indirect(t, 0);
+            indirect_jump(t);
             return true;
         }
         if (in->op == X86_OP_CALL_IND)
@@ -200,12 +294,15 @@ bool xl_branch(struct xl_tr *t, const struct x86_insn *in)
         xl_imm(t, XL_R10, w ? t->next : (uint32_t)t->next);
         xl_rm(t, w, 0x89, XL_R10, XL_R9, 0);
         stack_move(t, -(int32_t)n);
-        if (in->op == X86_OP_CALL) {
-            xl_goto(t, to);
-        } else {
-            xl_gs(t, 1, 0x8b, XL_R9, XL_GS(tmp));
-            indirect(t, -8);
+        if (in->op == X86_OP_CALL_IND) {
+            indirect_call(t);
+            return true;
         }
+        if (cut(t, to) < t->next)
+            poll(t, cut(t, to));
+        push_return(t);
+        link_op(t, CALL, cut(t, to));
+        after_call(t);
         return true;
     }
     case X86_OP_RET:
@@ -213,7 +310,7 @@ bool xl_branch(struct xl_tr *t, const struct x86_insn *in)
         xl_check(t, n, false, xl_cold_new(t, in));
         xl_rm(t, w, 0x8b, XL_R9, XL_R9, 0);
         stack_move(t, (int32_t)(n + (uint16_t)in->imm));
-        indirect(t, 8 + (uint16_t)in->imm);
+        indirect_return(t, (int64_t)n + (uint16_t)in->imm);
         return true;
     default: return false;
     }
@@ -267,6 +364,7 @@ uint32_t xl_translate(struct soft_vcpu *v, const struct soft_block *b)
             xl_goto(t, t->rip);
     }
     xl_cold_stubs(t);
+    link_stubs(t);
     xl->used = (uint32_t)(t->p - xl->rw);
     return code;
 }

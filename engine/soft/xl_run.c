@@ -2,9 +2,13 @@
 /* The translator at run time: entering code, what it calls, and the clock that interrupts it. */
 #include <asm/prctl.h>
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "engine/soft/soft.h"
@@ -82,8 +86,7 @@ static void run_code(struct x86_cpu *cpu, const struct x86_insn *insn)
         if (link && generation == xl->generation)
             xl_link_to(v, link, b);
         xl_set_salt(v);
-        xl->jump[b->rip & (XL_JUMPS - 1)] =
-            (struct xl_jump){ .rip = b->rip, .salt = xl->salt, .code = b->code };
+        xl_jump_to(v, b);
         generation = xl->generation;
         flags_out(v);
         xl->entries++;
@@ -153,6 +156,25 @@ enum x86_exit xl_run(struct soft_vcpu *v, struct soft_block *b)
 
 /* ---- life ---- */
 
+enum { STACK_GUARD = 64 << 10 };
+
+static uint64_t stack_top(const struct xl *xl)
+{
+    return (uint64_t)(uintptr_t)(xl->stack + XL_STACK_SIZE - XL_STACK_TOP);
+}
+
+/* Of return addresses; what lies above the top is zero, which is no return address. */
+static uint8_t *stack_alloc(void)
+{
+    uint8_t *p = soft_pages_alloc(XL_STACK_SIZE + STACK_GUARD);
+
+    if (p && mprotect(p, STACK_GUARD, PROT_NONE) < 0) {
+        soft_pages_free(p, XL_STACK_SIZE + STACK_GUARD);
+        return NULL;
+    }
+    return p ? p + STACK_GUARD : NULL;
+}
+
 /* Generated code counts nothing, so somebody else must watch the clock. */
 static void *timer_main(void *arg)
 {
@@ -190,17 +212,21 @@ int xl_init(struct soft_vcpu *v)
     if (err)
         return err;
     xl->timer_running = true;
+    xl->stack = stack_alloc();
+    if (!xl->stack || getrandom(xl->seed, sizeof(xl->seed), 0) != sizeof(xl->seed))
+        return -ENOMEM;
+    xl->poison = xl->seed[0] ^ xl->seed[1];
     xl->index_mask = 0x3ff000;
     xl->page_mask = ~0xfffull;
     xl->low_mask = 15;
-    xl->code_base = (uint64_t)(uintptr_t)xl->rx;
     xl->fn_emulate = (uint64_t)(uintptr_t)emulate;
     xl->fn_last = (uint64_t)(uintptr_t)emulate_last;
-    xl->generation = xl->epoch = 1;
+    xl->generation = xl->pages_now = 1;
     xl_thunks(v);
     if (v->vm->perf)
         xl_perf_thunks(v);
     xl->on = true;
+    xl_flush(v);
     return 0;
 }
 
@@ -220,14 +246,67 @@ void xl_destroy(struct soft_vcpu *v)
         close(xl->timer_fd);
     soft_code_free(xl->rw, xl->rx, xl->size);
     soft_pages_free(xl->arena, xl->size);
+    if (xl->stack)
+        soft_pages_free(xl->stack - STACK_GUARD, XL_STACK_SIZE + STACK_GUARD);
+}
+
+/* ---- a vCPU's thread ---- */
+
+static _Thread_local struct soft_vcpu *of_thread;
+static struct sigaction old_segv;
+static pthread_once_t segv_once = PTHREAD_ONCE_INIT;
+
+/* Calls may nest deeper than the stack of return addresses: it starts anew, and the forgotten
+ * callers are found by the jump cache. */
+static void on_segv(int sig, siginfo_t *info, void *context)
+{
+    ucontext_t *uc = context;
+    struct soft_vcpu *v = of_thread;
+
+    if (v && (uintptr_t)info->si_addr - ((uintptr_t)v->xl.stack - STACK_GUARD) < STACK_GUARD) {
+        uc->uc_mcontext.gregs[REG_RSP] = stack_top(&v->xl);
+        return;
+    }
+    if (old_segv.sa_flags & SA_SIGINFO)
+        old_segv.sa_sigaction(sig, info, context);
+    else if (old_segv.sa_handler != SIG_DFL && old_segv.sa_handler != SIG_IGN)
+        old_segv.sa_handler(sig);
+    else
+        signal(SIGSEGV, SIG_DFL); /* again, and then it ends us */
+}
+
+static void install_segv(void)
+{
+    struct sigaction sa = { .sa_sigaction = on_segv, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+
+    sigaction(SIGSEGV, &sa, &old_segv);
+}
+
+/* Signals but those of faults are not for a thread that may have little stack. */
+static void prepare_thread(void)
+{
+    static _Thread_local char altstack[64 << 10];
+    const stack_t ss = { .ss_sp = altstack, .ss_size = sizeof(altstack) };
+    sigset_t set;
+
+    sigfillset(&set);
+    sigdelset(&set, SIGSEGV);
+    sigdelset(&set, SIGBUS);
+    sigdelset(&set, SIGFPE);
+    sigdelset(&set, SIGILL);
+    sigdelset(&set, SIGTRAP);
+    sigdelset(&set, SIGABRT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    sigaltstack(&ss, NULL);
+    pthread_once(&segv_once, install_segv);
 }
 
 void xl_begin(struct soft_vcpu *v)
 {
-    static _Thread_local void *gs;
-
-    if (v->xl.on && gs != &v->cpu) {
-        syscall(SYS_arch_prctl, ARCH_SET_GS, &v->cpu);
-        gs = &v->cpu;
-    }
+    if (!v->xl.on || of_thread == v)
+        return;
+    if (!of_thread)
+        prepare_thread();
+    of_thread = v;
+    syscall(SYS_arch_prctl, ARCH_SET_GS, &v->cpu);
 }

@@ -51,14 +51,23 @@ static void make_enter(struct xl_tr *t)
 {
     for (unsigned i = 0; i < ARRAY_LEN(saved); i++)
         push_pop(t, 0x50, saved[i]);
-    push_pop(t, 0x50, X86_RAX); /* so that rsp is aligned in generated code */
+    push_pop(t, 0x50, X86_RAX); /* so that c_sp is aligned */
+    xl_gs(t, 1, 0x89, X86_RSP, XL_GS(c_sp));
     xl_mov(t, 1, XL_R11, X86_RDI);
     load(t);
+    xl_gs(t, 1, 0x8b, X86_RSP, XL_GS(r_sp));
     xl_b(t, 0x41);
     xl_b(t, 0xff);
     xl_b(t, 0xe3); /* jmp r11 */
 }
 
+static void to_c(struct xl_tr *t)
+{
+    xl_gs(t, 1, 0x89, X86_RSP, XL_GS(r_sp));
+    xl_gs(t, 1, 0x8b, X86_RSP, XL_GS(c_sp));
+}
+
+/* From the C stack. */
 static void make_return(struct xl_tr *t)
 {
     push_pop(t, 0x58, X86_RCX);
@@ -79,11 +88,32 @@ static void call_c(struct xl_tr *t, int32_t fn)
 
 static uint32_t here(struct xl_tr *t) { return (uint32_t)(t->p - t->xl->rw); }
 
+/* r9: where to go on. Found in the jump cache: goes there, or calls. Else jumps to the rel8 that is
+ * returned, with rcx saved in xl.rcx. Flags stay. */
+uint8_t *xl_look_up(struct xl_tr *t, bool call)
+{
+    xl_gs(t, 1, 0x89, X86_RCX, XL_GS(rcx));
+    xl_rr(t, 0, 0x0fb7, XL_R11, XL_R9); /* movzx r11d, r9w */
+    xl_lea(t, 0, XL_R11, XL_R11, XL_R11, 0, 0);
+    xl_gs(t, 1, 0x8b, XL_R10, XL_GS(salt));
+    xl_gsx(t, 1, 0x8b, X86_RCX, XL_R11, 3, XL_GS(jump[0].tag));
+    xl_lea(t, 1, X86_RCX, X86_RCX, XL_R9, 0, 0);
+    xl_lea(t, 1, X86_RCX, X86_RCX, XL_R10, 0, 0);
+    uint8_t *hit = xl_jrcxz(t);
+    xl_b(t, 0xeb);
+    uint8_t *miss = t->p;
+    xl_b(t, 0);
+    xl_here(t, hit);
+    xl_gs(t, 1, 0x8b, X86_RCX, XL_GS(rcx));
+    xl_gsx(t, 0, 0xff, call ? 2 : 4, XL_R11, 3, XL_GS(jump[0].code));
+    return miss;
+}
+
 void xl_thunks(struct soft_vcpu *v)
 {
     struct xl *xl = &v->xl;
     struct xl_tr tr = { .v = v, .xl = xl, .p = xl->rw }, *t = &tr;
-    uint8_t *rel, *miss1, *miss2;
+    uint8_t *rel;
 
     xl->enter = here(t);
     make_enter(t);
@@ -91,75 +121,53 @@ void xl_thunks(struct soft_vcpu *v)
     /* r9: the link. */
     xl->leave_link = here(t);
     save(t);
+    to_c(t);
     xl_mov(t, 1, X86_RAX, XL_R9);
     make_return(t);
 
     const uint32_t leave = here(t);
+    xl_gs(t, 1, 0x8b, X86_RSP, XL_GS(c_sp));
     xl_rr(t, 0, 0x31, X86_RAX, X86_RAX);
     make_return(t);
 
     /* r9: guest address to go on at. */
     xl->dispatch = here(t);
-    xl_gs(t, 1, 0x89, X86_RCX, XL_GS(rcx));
-    xl_rr(t, 0, 0x0fb7, XL_R10, XL_R9); /* movzx r10d, r9w */
-    xl_lea(t, 0, XL_R10, XL_R10, XL_R10, 0, 0);
-    xl_gsx(t, 1, 0x8b, X86_RCX, XL_R10, 3, XL_GS(jump[0].rip));
-    xl_rr(t, 1, 0xf7, 2, X86_RCX);
-    xl_lea(t, 1, X86_RCX, X86_RCX, XL_R9, 0, 1);
-    rel = xl_jrcxz(t);
-    xl_b(t, 0xeb);
-    miss1 = t->p;
-    xl_b(t, 0);
+    rel = xl_look_up(t, false);
     xl_here(t, rel);
-    xl_gsx(t, 0, 0x8b, X86_RCX, XL_R10, 3, XL_GS(jump[0].salt));
-    xl_gs(t, 0, 0x8b, XL_R11, XL_GS(salt));
-    xl_rr(t, 0, 0xf7, 2, X86_RCX);
-    xl_lea(t, 0, X86_RCX, X86_RCX, XL_R11, 0, 1);
-    rel = xl_jrcxz(t);
-    xl_b(t, 0xeb);
-    miss2 = t->p;
-    xl_b(t, 0);
-    xl_here(t, rel);
-    xl_gs(t, 0, 0x8b, X86_RCX, XL_GS(poll));
-    rel = xl_jrcxz(t);
-    xl_here(t, miss1);
-    xl_here(t, miss2);
-    xl_b(t, 0xe9);
-    miss1 = t->p;
-    xl_i32(t, 0);
-    xl_here(t, rel);
-    xl_gs(t, 1, 0x8b, X86_RCX, XL_GS(rcx));
-    xl_gsx(t, 0, 0x8b, XL_R11, XL_R10, 3, XL_GS(jump[0].code));
-    xl_gs(t, 1, 0x8b, XL_R10, XL_GS(code_base));
-    xl_lea(t, 1, XL_R11, XL_R11, XL_R10, 0, 0);
-    xl_b(t, 0x41);
-    xl_b(t, 0xff);
-    xl_b(t, 0xe3);
-    const int32_t far = (int32_t)(t->p - miss1 - 4);
-    memcpy(miss1, &far, 4);
+    /* The same, not in the jump cache, and rcx in xl.rcx. */
+    xl->miss = here(t);
     xl_gs(t, 1, 0x8b, X86_RCX, XL_GS(rcx));
     xl_gs(t, 1, 0x89, XL_R9, XL_CPU(rip));
     save(t);
+    xl_gs(t, 1, 0x89, X86_RSP, XL_GS(r_sp));
     xl_jmp(t, xl->rw + leave);
 
-    /* Called with r9: the instruction, r10: its address. */
+    /* Called with r9: the instruction, r10: its address. The return address moves to the stack of
+     * C, so that nothing of us is left on the other if C does not return. */
     xl->emulate = here(t);
+    push_pop(t, 0x58, XL_R11);
     save(t);
-    push_pop(t, 0x50, X86_RAX);
+    to_c(t);
+    push_pop(t, 0x50, XL_R11);
+    push_pop(t, 0x50, XL_R11);
     call_c(t, XL_GS(fn_emulate));
     push_pop(t, 0x58, X86_RCX);
+    push_pop(t, 0x58, X86_RCX);
+    xl_gs(t, 1, 0x8b, X86_RSP, XL_GS(r_sp));
     xl_b(t, 0x75); /* jnz */
     rel = t->p;
     xl_b(t, 0);
+    push_pop(t, 0x50, X86_RCX);
     load(t);
     xl_b(t, 0xc3);
     xl_here(t, rel);
-    push_pop(t, 0x58, X86_RCX); /* the return address */
     xl_jmp(t, xl->rw + leave);
 
     xl->last = here(t);
     save(t);
+    to_c(t);
     call_c(t, XL_GS(fn_last));
+    xl_gs(t, 1, 0x8b, X86_RSP, XL_GS(r_sp));
     xl_b(t, 0x0f);
     xl_b(t, 0x85);
     xl_i32(t, (uint32_t)(int32_t)(xl->rw + leave - (t->p + 4)));
