@@ -57,6 +57,7 @@ static void translator(const struct soft_vcpu *v, FILE *f)
     line(f, v, "xl_misses", xl->misses, "of them without leaving the loop: next block not linked");
     line(f, v, "xl_polls", xl->polls, "times it was left because something pends");
     line(f, v, "xl_emulated", xl->emulated, "instructions it left to the interpreter");
+    line(f, v, "xl_fills", xl->fills, "TLB misses of translated code");
     top_ops(v, f);
 }
 

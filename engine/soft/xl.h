@@ -26,7 +26,8 @@ struct xl_tr;
 enum {
     XL_CODE_SIZE = 64 << 20 /* unless told otherwise */,
     XL_CODE_MIN = 512 << 10,
-    XL_JUMPS = 1 << 16
+    XL_JUMPS = 1 << 16,
+    XL_FILL_SIZES = 7 /* 1 to 64 bytes */
 };
 
 enum { XL_MODES = 16, XL_SLOTS = 1 << 16, XL_STACK_SIZE = 1 << 20, XL_STACK_TOP = 4096 };
@@ -94,7 +95,7 @@ struct xl {
     uint16_t flags;      /* al: OF, ah: the rest, as LAHF has them */
     uint64_t rcx, tmp;
     uint64_t index_mask, page_mask, low_mask;
-    uint64_t fn_emulate, fn_last;
+    uint64_t fn_emulate, fn_last, fn_fill;
     uint64_t slot[XL_SLOTS]; /* host addresses */
     struct xl_jump jump[XL_JUMPS];
 
@@ -104,6 +105,7 @@ struct xl {
     uint32_t size;        /* of the code, and of the arena */
     uint32_t used, first; /* of the code; where the thunks end */
     uint32_t enter, leave_link, dispatch, miss, emulate, last; /* thunks */
+    uint32_t fill[2][XL_FILL_SIZES + 1];                       /* by write and log2 of the size */
     uint8_t *arena;
     size_t arena_used;
     uint8_t *stack;
@@ -120,7 +122,7 @@ struct xl {
         uint64_t page;
         uint32_t seen; /* pages_now, if so */
     } pages[4096], large[64];
-    uint64_t blocks, entries, misses, emulated, polls, forgets;
+    uint64_t blocks, entries, misses, emulated, fills, polls, forgets;
     uint64_t insns, translate_tsc; /* translated, and the time that took */
     uint32_t emulated_op[X86_OP_COUNT];
 
@@ -196,8 +198,9 @@ struct xl_tr {
     struct xl_cold cold[XL_MAX_COLD];
     unsigned colds;
     struct {
-        uint8_t *rel32;
-        unsigned cold;
+        uint8_t *rel32, *retry; /* retry: a TLB miss, where to look again; else NULL */
+        uint16_t cold, size;
+        bool write;
     } jump[XL_MAX_JUMPS];
     unsigned jumps;
     struct xl_link *link[XL_MAX_LINKS]; /* whose stubs are to be made */
@@ -235,6 +238,8 @@ void xl_imm(struct xl_tr *, unsigned reg, uint64_t v);
 void xl_pext(struct xl_tr *, unsigned dst, unsigned src, int32_t gs_mask);
 void xl_jmp(struct xl_tr *, const uint8_t *to); /* `to` in the writable mapping, as t->p */
 void xl_call(struct xl_tr *, const uint8_t *to);
+void xl_push(struct xl_tr *, unsigned r);
+void xl_pop(struct xl_tr *, unsigned r);
 uint8_t *xl_jrcxz(struct xl_tr *); /* returns its rel8, for xl_here */
 void xl_here(struct xl_tr *, uint8_t *rel8);
 /* A guest register's value in a host register: its own, or `scratch`, loaded. */
@@ -252,6 +257,7 @@ void xl_effective(struct xl_tr *, const struct x86_insn *);
 /* r9: linear → host address, or off to the cold stub. */
 void xl_check(struct xl_tr *, unsigned size, bool write, unsigned cold);
 void xl_jump_cold(struct xl_tr *, unsigned cold); /* the rel32 of a jump there */
+void xl_fill_thunks(struct xl_tr *);
 unsigned xl_cold_new(struct xl_tr *, const struct x86_insn *);
 
 /* xl_insn.c, xl_flow.c: false: emulate it */

@@ -150,6 +150,17 @@ void xl_call(struct xl_tr *t, const uint8_t *to)
     rel32(t, to);
 }
 
+static void push_pop(struct xl_tr *t, unsigned op, unsigned r)
+{
+    if (r >= 8)
+        xl_b(t, 0x41);
+    xl_b(t, op | (r & 7));
+}
+
+void xl_push(struct xl_tr *t, unsigned r) { push_pop(t, 0x50, r); }
+
+void xl_pop(struct xl_tr *t, unsigned r) { push_pop(t, 0x58, r); }
+
 uint8_t *xl_jrcxz(struct xl_tr *t)
 {
     xl_b(t, 0xe3);

@@ -39,19 +39,12 @@ static void load(struct xl_tr *t)
 
 static const uint8_t saved[] = { X86_RBX, X86_RBP, 12, 13, 14, 15 };
 
-static void push_pop(struct xl_tr *t, unsigned op, unsigned r)
-{
-    if (r >= 8)
-        xl_b(t, 0x41);
-    xl_b(t, op | (r & 7));
-}
-
 /* void *enter(void *code): [psABI]; returns the link it left by, or NULL. */
 static void make_enter(struct xl_tr *t)
 {
     for (unsigned i = 0; i < ARRAY_LEN(saved); i++)
-        push_pop(t, 0x50, saved[i]);
-    push_pop(t, 0x50, X86_RAX); /* so that c_sp is aligned */
+        xl_push(t, saved[i]);
+    xl_push(t, X86_RAX); /* so that c_sp is aligned */
     xl_gs(t, 1, 0x89, X86_RSP, XL_GS(c_sp));
     xl_mov(t, 1, XL_R11, X86_RDI);
     load(t);
@@ -70,9 +63,9 @@ static void to_c(struct xl_tr *t)
 /* From the C stack. */
 static void make_return(struct xl_tr *t)
 {
-    push_pop(t, 0x58, X86_RCX);
+    xl_pop(t, X86_RCX);
     for (unsigned i = ARRAY_LEN(saved); i-- > 0;)
-        push_pop(t, 0x58, saved[i]);
+        xl_pop(t, saved[i]);
     xl_b(t, 0xc3);
 }
 
@@ -145,19 +138,19 @@ void xl_thunks(struct soft_vcpu *v)
     /* Called with r9: the instruction, r10: its address. The return address moves to the stack of
      * C, so that nothing of us is left on the other if C does not return. */
     xl->emulate = here(t);
-    push_pop(t, 0x58, XL_R11);
+    xl_pop(t, XL_R11);
     save(t);
     to_c(t);
-    push_pop(t, 0x50, XL_R11);
-    push_pop(t, 0x50, XL_R11);
+    xl_push(t, XL_R11);
+    xl_push(t, XL_R11);
     call_c(t, XL_GS(fn_emulate));
-    push_pop(t, 0x58, X86_RCX);
-    push_pop(t, 0x58, X86_RCX);
+    xl_pop(t, X86_RCX);
+    xl_pop(t, X86_RCX);
     xl_gs(t, 1, 0x8b, X86_RSP, XL_GS(r_sp));
     xl_b(t, 0x75); /* jnz */
     rel = t->p;
     xl_b(t, 0);
-    push_pop(t, 0x50, X86_RCX);
+    xl_push(t, X86_RCX);
     load(t);
     xl_b(t, 0xc3);
     xl_here(t, rel);
@@ -174,5 +167,6 @@ void xl_thunks(struct soft_vcpu *v)
     load(t);
     xl_gs(t, 1, 0x8b, XL_R9, XL_CPU(rip));
     xl_jmp(t, xl->rw + xl->dispatch);
+    xl_fill_thunks(t);
     xl->first = xl->used = ALIGN_UP(here(t), 64u);
 }

@@ -98,6 +98,19 @@ struct x86_tlb_entry {
     uint64_t addend;  /* host address = linear address + addend */
 };
 
+/* Paging-structure cache: where the lowest table, or the large page, of a linear region is. Holds
+ * while generation and CR3 are the same. Accessed bits down to there are set. [SDM] 3A "Paging-
+ * Structure Caches" */
+enum { X86_PDE_CACHE = 64 };
+struct x86_pde {
+    uint64_t region; /* linear address without the bits below, plus 1; 0: none */
+    uint64_t cr3, generation;
+    uint64_t pte;   /* of the large page */
+    uint8_t *table; /* NULL: a large page of 1 << shift bytes at gpa */
+    uint64_t gpa;
+    uint8_t shift, w, u, nx; /* rights so far */
+};
+
 /* A guest exception on its way. */
 struct x86_exception {
     uint8_t vector;
@@ -190,6 +203,7 @@ struct x86_cpu {
     struct {
         uint64_t flush, fill, fault;
     } tlb_stats;
+    struct x86_pde pde[X86_PDE_CACHE];
 
     uint64_t insns;      /* completed by x86_run_blocks (but for a part of blocks that faulted) */
     uint64_t generation; /* changes whenever a linear address may lead elsewhere than before */

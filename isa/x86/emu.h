@@ -108,6 +108,11 @@ void x86_probe(struct x86_cpu *cpu, unsigned seg, uint64_t lin, unsigned len,
  * locks). Faults as a write would. */
 void *x86_rmw_slow(struct x86_cpu *cpu, unsigned seg, uint64_t lin, unsigned size, unsigned user);
 
+/* For generated code that missed: fills the entry and says whether it now allows the access. Throws
+ * nothing and calls nothing out of the emulator but env->ram. */
+WARN_UNUSED bool x86_tlb_fill(struct x86_cpu *cpu, uint64_t lin, unsigned size,
+                              enum x86_access access, unsigned user);
+
 static inline struct x86_tlb_entry *x86_tlb_entry(struct x86_cpu *cpu, uint64_t lin, unsigned user)
 {
     return &cpu->tlb[user][(lin >> 12) % X86_TLB_SIZE];
@@ -174,6 +179,9 @@ struct x86_walk {
 /* The same, throwing nothing. */
 WARN_UNUSED bool x86_try_walk(struct x86_cpu *cpu, uint64_t lin, enum x86_access access,
                               unsigned user, struct x86_walk *out);
+/* The same, failing also where a bit must be set in a page of code. */
+WARN_UNUSED bool x86_quiet_walk(struct x86_cpu *cpu, uint64_t lin, enum x86_access access,
+                                unsigned user, struct x86_walk *out);
 /* Loads cpu->pdpte from the table `cr3` names (PAE, not long mode). False: a reserved bit is set
  * (#GP); then nothing is changed. */
 WARN_UNUSED bool x86_load_pdptes(struct x86_cpu *cpu, uint64_t cr3);

@@ -28,6 +28,9 @@ static void read_entry(struct x86_cpu *cpu, struct step *s, uint64_t gpa, unsign
         s->pte = __atomic_load_n((uint32_t *)(void *)s->host, __ATOMIC_RELAXED);
 }
 
+/* Why there is a walk. */
+enum why { ACCESS, QUIET /* no store_code */, DEBUG /* no rights, no bits set */ };
+
 /* Sets bits in an entry; false if it changed under our hands: walk anew. */
 static bool set_bits(struct x86_cpu *cpu, struct step *s, uint64_t bits, unsigned size)
 {
@@ -83,8 +86,13 @@ static unsigned rights(const struct x86_cpu *cpu, bool w, bool u, bool nx, unsig
     return prot;
 }
 
+static struct x86_pde *pde_of(struct x86_cpu *cpu, uint64_t region)
+{
+    return &cpu->pde[region % X86_PDE_CACHE];
+}
+
 static bool walk_once(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, unsigned user,
-                      bool debug, struct x86_walk *out, bool *again)
+                      enum why why, struct x86_walk *out, bool *again)
 {
     unsigned size = x86_long(cpu) || (cpu->cr4 & X86_CR4_PAE) ? 8 : 4,
              index_bits = size == 8 ? 9 : 10;
@@ -92,6 +100,7 @@ static bool walk_once(struct x86_cpu *cpu, uint64_t lin, enum x86_access access,
     uint64_t table = cpu->cr3 & ADDR_MASK;
     unsigned shift, n = 0;
     bool w = true, u = true, nx = false, leaf;
+    struct x86_pde pde = { .shift = 12 };
     struct step *s;
 
     *again = false;
@@ -127,6 +136,9 @@ static bool walk_once(struct x86_cpu *cpu, uint64_t lin, enum x86_access access,
         if (leaf)
             break;
         table = s->pte & (size == 8 ? ADDR_MASK : 0xfffff000);
+        pde.w = w;
+        pde.u = u;
+        pde.nx = nx;
     }
     uint64_t page = s->pte & (size == 8 ? ADDR_MASK : 0xfffff000) & ~(BIT(shift) - 1);
     if (size == 4 && shift == 22)
@@ -134,7 +146,7 @@ static bool walk_once(struct x86_cpu *cpu, uint64_t lin, enum x86_access access,
     out->gpa = page | (lin & (BIT(shift) - 1));
     out->shift = shift;
     out->global = (s->pte & X86_PTE_G) && (cpu->cr4 & X86_CR4_PGE);
-    if (debug)
+    if (why == DEBUG)
         return true;
 
     out->prot = rights(cpu, w, u, nx, user);
@@ -144,6 +156,8 @@ static bool walk_once(struct x86_cpu *cpu, uint64_t lin, enum x86_access access,
     }
     for (unsigned i = 0; i < n; i++) {
         uint64_t bits = X86_PTE_A | (i == n - 1 && access == X86_WRITE ? X86_PTE_D : 0);
+        if (why == QUIET && (step[i].props & X86_RAM_CODE) && (step[i].pte & bits) != bits)
+            return false;
         if (!set_bits(cpu, &step[i], bits, size)) {
             *again = true;
             return false;
@@ -151,11 +165,65 @@ static bool walk_once(struct x86_cpu *cpu, uint64_t lin, enum x86_access access,
     }
     if (access != X86_WRITE && !(s->pte & X86_PTE_D))
         out->prot &= ~(1u << X86_WRITE);
+    if (shift == 12)
+        pde.table = (uint8_t *)ALIGN_DOWN((uintptr_t)s->host, (uintptr_t)0x1000);
+    else
+        pde = (struct x86_pde){ .shift = (uint8_t)shift,
+                                .w = w,
+                                .u = u,
+                                .nx = nx,
+                                .gpa = page,
+                                .pte = s->pte | X86_PTE_A | (access == X86_WRITE ? X86_PTE_D : 0) };
+    pde.region = (lin >> (12 + index_bits)) + 1;
+    pde.cr3 = cpu->cr3;
+    pde.generation = cpu->generation;
+    *pde_of(cpu, lin >> (12 + index_bits)) = pde;
+    return true;
+}
+
+/* By the paging-structure cache, if no bit has to be set and nothing faults. */
+static bool walk_cached(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, unsigned user,
+                        struct x86_walk *out)
+{
+    const unsigned size = x86_long(cpu) || (cpu->cr4 & X86_CR4_PAE) ? 8 : 4,
+                   shift = size == 8 ? 21 : 22;
+    const struct x86_pde *d = pde_of(cpu, lin >> shift);
+    const uint64_t need = X86_PTE_P | X86_PTE_A | (access == X86_WRITE ? X86_PTE_D : 0);
+    uint64_t pte;
+
+    if (d->region != (lin >> shift) + 1 || d->generation != cpu->generation || d->cr3 != cpu->cr3)
+        return false;
+    if (!d->table) {
+        if ((d->pte & need) != need)
+            return false;
+        pte = d->pte;
+        out->prot = rights(cpu, d->w, d->u, d->nx, user);
+        out->gpa = d->gpa | (lin & (BIT(d->shift) - 1));
+    } else if (size == 8) {
+        pte = __atomic_load_n((uint64_t *)(void *)d->table + (lin >> 12 & 511), __ATOMIC_RELAXED);
+        if ((pte & need) != need || reserved_8(cpu, pte, 12, true))
+            return false;
+        out->prot = rights(cpu, d->w && (pte & X86_PTE_W), d->u && (pte & X86_PTE_U),
+                           d->nx || (pte & X86_PTE_NX), user);
+        out->gpa = (pte & ADDR_MASK) | (lin & 0xfff);
+    } else {
+        pte = __atomic_load_n((uint32_t *)(void *)d->table + (lin >> 12 & 1023), __ATOMIC_RELAXED);
+        if ((pte & need) != need)
+            return false;
+        out->prot = rights(cpu, d->w && (pte & X86_PTE_W), d->u && (pte & X86_PTE_U), false, user);
+        out->gpa = (pte & 0xfffff000) | (lin & 0xfff);
+    }
+    if (!(out->prot & 1u << access))
+        return false;
+    if (access != X86_WRITE && !(pte & X86_PTE_D))
+        out->prot &= ~(1u << X86_WRITE);
+    out->shift = d->shift;
+    out->global = (pte & X86_PTE_G) && (cpu->cr4 & X86_CR4_PGE);
     return true;
 }
 
 static bool walk(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, unsigned user,
-                 bool debug, struct x86_walk *out)
+                 enum why why, struct x86_walk *out)
 {
     bool again, ok;
 
@@ -165,8 +233,10 @@ static bool walk(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, unsi
         *out = (struct x86_walk){ .gpa = lin, .prot = 7, .shift = 12 };
         return true;
     }
+    if (why != DEBUG && walk_cached(cpu, lin, access, user, out))
+        return true;
     do
-        ok = walk_once(cpu, lin, access, user, debug, out, &again);
+        ok = walk_once(cpu, lin, access, user, why, out, &again);
     while (again);
     return ok;
 }
@@ -174,7 +244,13 @@ static bool walk(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, unsi
 bool x86_try_walk(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, unsigned user,
                   struct x86_walk *out)
 {
-    return walk(cpu, lin, access, user, false, out);
+    return walk(cpu, lin, access, user, ACCESS, out);
+}
+
+bool x86_quiet_walk(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, unsigned user,
+                    struct x86_walk *out)
+{
+    return walk(cpu, lin, access, user, QUIET, out);
 }
 
 uint64_t x86_walk(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, unsigned user,
@@ -182,7 +258,7 @@ uint64_t x86_walk(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, uns
 {
     struct x86_walk w;
 
-    if (!walk(cpu, lin, access, user, false, &w))
+    if (!walk(cpu, lin, access, user, ACCESS, &w))
         x86_page_fault(cpu, lin, w.error);
     if (prot)
         *prot = w.prot;
@@ -193,7 +269,7 @@ bool x86_translate_debug(struct x86_cpu *cpu, uint64_t lin, uint64_t *gpa)
 {
     struct x86_walk w;
 
-    if ((x86_long(cpu) && !x86_canonical(lin)) || !walk(cpu, lin, X86_READ, 0, true, &w))
+    if ((x86_long(cpu) && !x86_canonical(lin)) || !walk(cpu, lin, X86_READ, 0, DEBUG, &w))
         return false;
     *gpa = w.gpa;
     return true;

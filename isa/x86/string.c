@@ -98,7 +98,9 @@ static uint8_t *run_of(struct x86_cpu *cpu, unsigned seg, uint64_t off, unsigned
     uint64_t lin = x86_linear(cpu, seg, off, n, access), room, end = size_mask(asz);
     const struct x86_tlb_entry *e = x86_tlb_entry(cpu, lin, x86_user(cpu));
 
-    if ((access == X86_WRITE ? e->w : e->r) != ((lin + n - 1) >> 12))
+    /* Filled here, not by one(): source and destination may want the same entry. */
+    if ((access == X86_WRITE ? e->w : e->r) != ((lin + n - 1) >> 12) &&
+        !x86_tlb_fill(cpu, lin, n, access, x86_user(cpu)))
         return NULL;
     if (cpu->code != 8) {
         const struct x86_seg *s = &cpu->seg[seg];

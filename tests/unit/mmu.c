@@ -18,13 +18,26 @@ static void put32(uint64_t gpa, unsigned index, uint32_t v)
 static uint64_t get64(uint64_t gpa, unsigned index) { return le64(fake_ram + gpa + 8 * index); }
 static uint32_t get32(uint64_t gpa, unsigned index) { return le32(fake_ram + gpa + 4 * index); }
 
-/* Walks; -1 on a fault, whose code comes in *error. */
+/* Walks, as after INVLPG and again with what that left in the paging-structure cache; -1 on a
+ * fault, whose code comes in *error. */
 static uint64_t walk(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, unsigned user,
                      uint32_t *error)
 {
-    struct x86_walk w;
+    struct x86_walk w, again;
+    bool ok;
 
-    if (!x86_try_walk(cpu, lin, access, user, &w)) {
+    cpu->generation++;
+    ok = x86_try_walk(cpu, lin, access, user, &w);
+    CHECK_EQ(x86_try_walk(cpu, lin, access, user, &again), ok);
+    if (ok) {
+        CHECK_EQ(again.gpa, w.gpa);
+        CHECK_EQ(again.prot, w.prot);
+        CHECK_EQ(again.shift, w.shift);
+        CHECK_EQ(again.global, w.global);
+    } else {
+        CHECK_EQ(again.error, w.error);
+    }
+    if (!ok) {
         *error = w.error;
         return ~0ull;
     }
