@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The self-modifying guest in 64-bit mode. */
+#include "guest/selfmod.c"
