@@ -12,7 +12,7 @@ struct bench_kernel {
     void (*setup)(void);
     /* Timed: does `n` units of work; its result is a check value, equal on every machine. */
     uint64_t (*run)(uint64_t n);
-    uint64_t n; /* 20-50 ms on a processor of 2023 */
+    uint64_t n; /* about 100 ms on a processor of 2023 */
 };
 
 /* Each of these lists ends with a kernel without a name. */

@@ -66,8 +66,8 @@ static uint64_t run_bzip2(uint64_t n)
 }
 
 const struct bench_kernel bench_compress[] = {
-    { "deflate", setup_deflate, run_deflate, 2 },
-    { "inflate", setup_deflate, run_inflate, 20 },
-    { "bzip2", setup_text, run_bzip2, 1 },
+    { "deflate", setup_deflate, run_deflate, 6 },
+    { "inflate", setup_deflate, run_inflate, 110 },
+    { "bzip2", setup_text, run_bzip2, 5 },
     { NULL, NULL, NULL, 0 },
 };

@@ -301,17 +301,17 @@ static uint64_t run_strings(uint64_t n)
 }
 
 const struct bench_kernel bench_cpu[] = {
-    { "xorshift", NULL, run_xorshift, 15000000 },
-    { "matmul", setup_matmul, run_matmul, 14 },
-    { "fib", NULL, run_fib, 18 },
-    { "qsort", setup_qsort, run_qsort, 6 },
-    { "chase4m", setup_chase, run_chase, 600000 },
-    { "memcpy64k", setup_copy, run_memcpy64k, 10000 },
-    { "memcpy40", setup_copy, run_memcpy40, 4000000 },
-    { "malloc", NULL, run_malloc, 600000 },
-    { "snprintf", NULL, run_snprintf, 100000 },
-    { "bytecode", NULL, run_bytecode, 4500 },
-    { "strings", setup_strings, run_strings, 400000 },
+    { "xorshift", NULL, run_xorshift, 45000000 },
+    { "matmul", setup_matmul, run_matmul, 84 },
+    { "fib", NULL, run_fib, 140 },
+    { "qsort", setup_qsort, run_qsort, 18 },
+    { "chase4m", setup_chase, run_chase, 2700000 },
+    { "memcpy64k", setup_copy, run_memcpy64k, 60000 },
+    { "memcpy40", setup_copy, run_memcpy40, 32000000 },
+    { "malloc", NULL, run_malloc, 5000000 },
+    { "snprintf", NULL, run_snprintf, 500000 },
+    { "bytecode", NULL, run_bytecode, 11000 },
+    { "strings", setup_strings, run_strings, 4000000 },
     { NULL, NULL, NULL, 0 },
 };
 

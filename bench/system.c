@@ -156,9 +156,9 @@ static void stay_on_one_cpu(void)
 int main(int argc, char **argv)
 {
     static const struct bench_kernel list[] = {
-        { "getppid", NULL, run_getppid, 200000 }, { "pagefault", NULL, run_pagefault, 16384 },
-        { "fork", NULL, run_fork, 150 },          { "exec", NULL, run_exec, 60 },
-        { "pipe", NULL, run_pipe, 6000 },         { NULL, NULL, NULL, 0 },
+        { "getppid", NULL, run_getppid, 900000 }, { "pagefault", NULL, run_pagefault, 81920 },
+        { "fork", NULL, run_fork, 1200 },         { "exec", NULL, run_exec, 150 },
+        { "pipe", NULL, run_pipe, 30000 },        { NULL, NULL, NULL, 0 },
     };
     static const struct bench_kernel *const lists[] = { list, NULL };
 

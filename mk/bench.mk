@@ -16,5 +16,5 @@ $(B)/bench/system: $(BENCH_SYSTEM) bench/bench.h
 bench:
 	$(Q)tools/install-deps $(DEPS_BENCH)
 	$(Q)$(MAKE) --no-print-directory bench-run
-bench-run: $(B)/trapeze $(B)/bench/kernels $(B)/bench/system $(A)/cloud-amd64/package
+bench-run: $(B)/trapeze $(B)/bench/kernels $(B)/bench/system $(A)/cloud-amd64/package $(A)/root.img $(A)/debian.img
 	$(Q)bench/run --build $(B) $(BENCH_ARGS)
