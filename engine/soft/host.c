@@ -110,32 +110,26 @@ void soft_futex_wake(_Atomic uint32_t *word)
     errno = saved;
 }
 
-/* Two mappings of the same pages, so that none is ever writable and executable. */
+/* Two mappings of the same pages, so that none is ever writable and executable. Anonymous, so that
+ * perf names what lies there by its map file. [mremap(2)] an old size of 0 */
 int soft_code_alloc(void **rw, void **rx, size_t size)
 {
-    int err, fd = memfd_create("trapeze-code", MFD_CLOEXEC);
-    void *w = MAP_FAILED, *x = MAP_FAILED;
+    void *w = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0), *x;
+    int err;
 
-    if (fd < 0)
-        return -errno;
-    if (ftruncate(fd, (off_t)size) < 0)
-        goto fail;
-    w = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (w == MAP_FAILED)
-        goto fail;
-    x = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-    if (x == MAP_FAILED)
-        goto fail;
-    close(fd);
+        return -errno;
+    x = mremap(w, 0, size, MREMAP_MAYMOVE);
+    if (x == MAP_FAILED || mprotect(x, size, PROT_READ | PROT_EXEC) < 0) {
+        err = -errno;
+        munmap(w, size);
+        if (x != MAP_FAILED)
+            munmap(x, size);
+        return err;
+    }
     *rw = w;
     *rx = x;
     return 0;
-fail:
-    err = -errno;
-    if (w != MAP_FAILED)
-        munmap(w, size);
-    close(fd);
-    return err;
 }
 
 void soft_code_free(void *rw, void *rx, size_t size)
