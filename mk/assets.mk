@@ -38,7 +38,7 @@ $(A)/vmlinux-%: tools/extract-vmlinux $(A)/%/package
 	$(Q)tools/extract-vmlinux $(A)/$*/boot/vmlinuz-* $@
 assets: $(A)/vmlinux-cloud-amd64 $(A)/vmlinux-686-pae
 
-# Minutes to make: only the slow tests want it.
+# One or two minutes to make, 450 MB.
 $(A)/debian.img: tools/mkrootfs
 	@echo "  ROOTFS  $@"
 	$(Q)tools/mkrootfs $@

@@ -3,7 +3,7 @@
 
 DEPS_BUILD := gcc make libc6-dev pkg-config libslirp-dev libzydis-dev
 DEPS_RUN   := $(DEPS_BUILD) busybox-static cpio kmod
-DEPS_CHECK := $(DEPS_RUN) clang libclang-rt-14-dev clang-format lz4 xz-utils zstd socat iproute2 gdb acpica-tools e2fsprogs mmdebstrap qemu-system-x86 python3
+DEPS_CHECK := $(DEPS_RUN) clang libclang-rt-14-dev clang-format lz4 xz-utils zstd socat iproute2 gdb acpica-tools e2fsprogs mmdebstrap luajit qemu-system-x86 python3
 DEPS_BENCH := $(DEPS_RUN) qemu-system-x86 python3 zlib1g-dev libbz2-dev e2fsprogs mmdebstrap
 
 # Each entry point installs first and starts make anew, so that pkg-config sees what was installed.
@@ -36,7 +36,7 @@ check-deps:
 	$(Q)tools/install-deps $(DEPS_CHECK)
 .PHONY: check-deps check-slow check-run check-slow-run tests
 tests: all unit fuzz guests assets insn-tools
-check-run: tests
+check-run: tests $(A)/debian.img
 	$(Q)tests/run $(B) unit insn guest system fuzz
 check-slow-run: tests $(A)/debian.img
 	$(Q)tests/run $(B) slow
