@@ -347,7 +347,7 @@ struct soft_block *soft_block_get(struct soft_vcpu *v)
 
     if (key != 8)
         lin = (cpu->seg[X86_CS].base + cpu->rip) & 0xffffffff;
-    const struct x86_tlb_entry *e = &cpu->tlb[cpu->cpl == 3][(lin >> 12) % X86_TLB_SIZE];
+    const struct x86_tlb_entry *e = &cpu->tlb[cpu->cpl == 3]->e[(lin >> 12) % X86_TLB_SIZE];
     if (likely(e->x == lin >> 12))
         host = (const uint8_t *)(uintptr_t)(lin + e->addend);
     else if (!(host = x86_code_host(cpu)))

@@ -95,6 +95,10 @@ static void vcpu(const struct soft_vcpu *v, FILE *f)
     line(f, v, "ticks", s->ticks, "looks at the interrupt controllers");
     line(f, v, "tlb_fills", v->cpu.tlb_stats.fill, "TLB misses filled");
     line(f, v, "tlb_flushes", v->cpu.tlb_stats.flush, "TLB flushes");
+    line(f, v, "tlb_flushes_local", v->cpu.tlb_stats.local, "of them all but global pages");
+    line(f, v, "tlb_pages", v->cpu.tlb_stats.page, "pages dropped from the TLB");
+    line(f, v, "view_switches", v->cpu.tlb_stats.view_switch, "changes of address space by PCID");
+    line(f, v, "view_misses", v->cpu.tlb_stats.view_miss, "of them to one without translations");
     line(f, v, "page_faults", v->cpu.tlb_stats.fault, "page faults of the guest");
     if (v->xl.on)
         translator(v, f);

@@ -213,6 +213,8 @@ enum { XL_R9 = 9, XL_R10 = 10, XL_R11 = 11 };
 #define XL_CPU(field) ((int32_t)offsetof(struct x86_cpu, field))
 #define XL_GS(field)                                                                               \
     ((int32_t)(offsetof(struct soft_vcpu, xl.field) - offsetof(struct soft_vcpu, cpu)))
+/* Offset from gs of the software TLB's entries. */
+static inline int32_t xl_tlb(bool user) { return user ? XL_CPU(tlb_user.e) : XL_CPU(tlb_super.e); }
 static inline int32_t xl_gpr(unsigned r)
 {
     return (int32_t)(offsetof(struct x86_cpu, gpr) + 8 * r);

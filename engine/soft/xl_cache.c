@@ -180,7 +180,8 @@ void xl_tlb_flushed(struct x86_cpu *cpu, enum x86_tlb_event what, uint64_t arg)
         else
             forget(xl, true);
         break;
-    case X86_TLB_PAGE:
+    case X86_TLB_PAGE: break;
+    case X86_TLB_CODE_PAGE:
         if (xl->pages[page % ARRAY_LEN(xl->pages)].seen == xl->pages_now ||
             xl->large[(page >> 9) % ARRAY_LEN(xl->large)].seen == xl->pages_now)
             forget_all(xl);

@@ -70,8 +70,7 @@ static void jump_fill(struct xl_tr *t, unsigned cold, uint8_t *retry, unsigned s
 
 void xl_check(struct xl_tr *t, unsigned size, bool write, unsigned cold)
 {
-    const int32_t tlb =
-        (int32_t)(offsetof(struct x86_cpu, tlb) + t->user * sizeof(struct x86_tlb_entry) * 1024);
+    const int32_t tlb = xl_tlb(t->user);
     const int32_t tag = tlb + (int32_t)(write ? offsetof(struct x86_tlb_entry, w)
                                               : offsetof(struct x86_tlb_entry, r));
     const int32_t addend = tlb + (int32_t)offsetof(struct x86_tlb_entry, addend);

@@ -87,11 +87,8 @@ void x86_write_cr3(struct x86_cpu *cpu, uint64_t v)
         if ((cpu->cr0 & X86_CR0_PG) && (cpu->cr4 & X86_CR4_PAE))
             reload_pdptes(cpu, v);
     }
-    /* The software TLB holds one address space: only a reload of the same one can keep it. */
-    if (!noflush || v != cpu->cr3) {
-        cpu->cr3 = v;
-        x86_tlb_flush_local(cpu);
-    }
+    cpu->cr3 = v;
+    x86_tlb_load_cr3(cpu, noflush);
     cpu->stop = 1;
 }
 
@@ -290,25 +287,18 @@ void x86_exec_invlpg(struct x86_cpu *cpu, const struct x86_insn *insn)
 
 void x86_exec_invpcid(struct x86_cpu *cpu, const struct x86_insn *insn)
 {
-    enum { ADDRESS, CONTEXT, ALL_GLOBAL, ALL };
     need_cpl0(cpu);
     uint64_t type = x86_reg_get(cpu, insn->operand[0].reg, width(cpu));
     uint8_t desc[16];
     uint64_t at = x86_linear(cpu, insn->seg, x86_ea(cpu, insn), sizeof(desc), X86_READ);
     x86_load_bytes(cpu, insn->seg, at, desc, sizeof(desc), x86_user(cpu));
     uint64_t pcid = le64(desc), lin = le64(desc + 8);
-    if (type > ALL || pcid >> 12)
+    if (type > X86_INVPCID_ALL || pcid >> 12)
         x86_gp0(cpu);
-    if (type <= CONTEXT && pcid && !(cpu->cr4 & X86_CR4_PCIDE))
+    if (type <= X86_INVPCID_CONTEXT && pcid && !(cpu->cr4 & X86_CR4_PCIDE))
         x86_gp0(cpu);
-    if (type == ADDRESS) {
-        if (!x86_canonical(lin))
-            x86_gp0(cpu);
-        x86_tlb_flush_page(cpu, lin);
-    } else if (type == ALL_GLOBAL) {
-        x86_tlb_flush(cpu);
-    } else {
-        x86_tlb_flush_local(cpu);
-    }
+    if (type == X86_INVPCID_PAGE && !x86_canonical(lin))
+        x86_gp0(cpu);
+    x86_tlb_invpcid(cpu, (unsigned)type, (unsigned)pcid, lin);
     cpu->stop = 1;
 }

@@ -1,87 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* A processor's life: reset, INIT, state derived from registers, the software TLB's upkeep.
+/* A processor's life: reset, INIT, state derived from registers.
  * [SDM] 3A "Processor Management and Initialization". */
 #include <string.h>
 
 #include "isa/x86/emu.h"
 #include "isa/x86/native.h"
-
-/* ---- software TLB ---- */
-
-static void tlb_drop(struct x86_tlb_entry *e) { e->r = e->w = e->x = X86_TLB_NONE; }
-
-/* Only what was filled is visited: flushes are far more frequent than 2048 fills. */
-static void tlb_flush_user(struct x86_cpu *cpu, unsigned user, bool keep_global)
-{
-    for (unsigned i = 0; i < X86_TLB_SIZE / 64; i++) {
-        uint64_t keep = keep_global ? cpu->tlb_global[user][i] : 0;
-        uint64_t used = cpu->tlb_used[user][i] & ~keep;
-        for (; used; used &= used - 1)
-            tlb_drop(&cpu->tlb[user][i * 64 + (unsigned)__builtin_ctzll(used)]);
-        cpu->tlb_used[user][i] &= keep;
-    }
-}
-
-static void tell(struct x86_cpu *cpu, enum x86_tlb_event what, uint64_t arg)
-{
-    if (cpu->env && cpu->env->tlb_flushed)
-        cpu->env->tlb_flushed(cpu, what, arg);
-}
-
-static void tlb_flush(struct x86_cpu *cpu, bool keep_global)
-{
-    cpu->tlb_stats.flush++;
-    cpu->generation++;
-    tlb_flush_user(cpu, 0, keep_global);
-    tlb_flush_user(cpu, 1, keep_global);
-    cpu->stop = 1;
-    tell(cpu, keep_global ? X86_TLB_LOCAL : X86_TLB_ALL, 0);
-}
-
-void x86_tlb_flush(struct x86_cpu *cpu)
-{
-    cpu->tlb_large = 0;
-    tlb_flush(cpu, false);
-}
-
-void x86_tlb_flush_local(struct x86_cpu *cpu) { tlb_flush(cpu, true); }
-
-void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t lin)
-{
-    cpu->stop = 1;
-    cpu->generation++;
-    for (unsigned user = 0; user < 2; user++) {
-        struct x86_tlb_entry *e = x86_tlb_entry(cpu, lin, user);
-        uint64_t page = lin >> 12;
-
-        if (e->r == page || e->w == page || e->x == page)
-            tlb_drop(e);
-        if (!cpu->tlb_large)
-            continue;
-        /* The page may be part of a large one, all of which goes. */
-        uint64_t large = lin >> cpu->tlb_large;
-        for (unsigned i = 0; i < X86_TLB_SIZE / 64; i++)
-            for (uint64_t used = cpu->tlb_used[user][i]; used; used &= used - 1) {
-                e = &cpu->tlb[user][i * 64 + (unsigned)__builtin_ctzll(used)];
-                uint64_t tag = e->r != X86_TLB_NONE ? e->r : e->x;
-                if (tag >> (cpu->tlb_large - 12) == large)
-                    tlb_drop(e);
-            }
-    }
-    tell(cpu, X86_TLB_PAGE, lin);
-}
-
-void x86_tlb_protect(struct x86_cpu *cpu, const uint8_t *host_page)
-{
-    for (unsigned user = 0; user < 2; user++)
-        for (unsigned i = 0; i < X86_TLB_SIZE / 64; i++)
-            for (uint64_t used = cpu->tlb_used[user][i]; used; used &= used - 1) {
-                struct x86_tlb_entry *e = &cpu->tlb[user][i * 64 + (unsigned)__builtin_ctzll(used)];
-                if (e->w != X86_TLB_NONE &&
-                    (e->w << 12) + e->addend == (uint64_t)(uintptr_t)host_page)
-                    e->w = X86_TLB_NONE;
-            }
-}
 
 /* ---- derived state ---- */
 
@@ -164,7 +87,7 @@ void x86_derive(struct x86_cpu *cpu)
     uint8_t ac = (cpu->cr0 & X86_CR0_AM) && (cpu->rflags & X86_AC);
     if (unlikely(ac != cpu->align_check)) {
         cpu->align_check = ac;
-        tlb_flush_user(cpu, 1, false);
+        x86_tlb_align_check(cpu);
     }
     if (cpu->debugging)
         cpu->stop = 1;
@@ -224,12 +147,7 @@ static void reset_common(struct x86_cpu *cpu)
 
 void x86_reset(struct x86_cpu *cpu)
 {
-    for (unsigned user = 0; user < 2; user++) {
-        for (unsigned i = 0; i < X86_TLB_SIZE; i++)
-            tlb_drop(&cpu->tlb[user][i]);
-        memset(cpu->tlb_used[user], 0, sizeof(cpu->tlb_used[user]));
-    }
-    cpu->tlb_large = 0;
+    x86_tlb_reset(cpu);
     cpu->cr0 = X86_CR0_ET | X86_CR0_NW | X86_CR0_CD;
     cpu->xcr0 = X86_XCR0_X87;
     memset(&cpu->msr, 0, sizeof(cpu->msr));

@@ -48,12 +48,14 @@ enum {
  * Supervisor translations are shared by all views (address spaces), those for CPL 3 are a view's.
  */
 enum x86_tlb_event {
-    X86_TLB_ALL,    /* everything dropped, in all views */
-    X86_TLB_LOCAL,  /* all but global ones of the current view and of the supervisor */
-    X86_TLB_PAGE,   /* arg: linear address; its page (perhaps a large one), in any view */
-    X86_TLB_SWITCH, /* arg: the view now current, as it was when it last was; of the supervisor's
-                     * all but global ones dropped */
-    X86_TLB_VIEW,   /* arg: a view, not current: its translations are gone */
+    X86_TLB_ALL,   /* everything dropped, in all views */
+    X86_TLB_LOCAL, /* all but global ones of the current view and of the supervisor */
+    X86_TLB_PAGE,  /* arg: linear address; its page (perhaps a large one), in any view. No code was
+                    * fetched from there */
+    X86_TLB_CODE_PAGE, /* the same, and code may have been */
+    X86_TLB_SWITCH,    /* arg: the view now current, as it was when it last was; of the supervisor's
+                        * all but global ones dropped */
+    X86_TLB_VIEW,      /* arg: a view, not current: of its translations some or all are gone */
 };
 
 /* The processor's surroundings. All are called on the vCPU's thread. */
@@ -97,14 +99,41 @@ struct x86_tlb_entry {
     uint64_t r, w, x; /* tags for load, store, fetch */
     uint64_t addend;  /* host address = linear address + addend */
 };
+/* Generated code knows the entries only, the rest is tlb.c's. Bits by entry. */
+struct x86_tlb {
+    struct x86_tlb_entry e[X86_TLB_SIZE] __attribute__((aligned(64)));
+    uint64_t used[X86_TLB_SIZE / 64];   /* filled since the last flush */
+    uint64_t global[X86_TLB_SIZE / 64]; /* those of them of global pages */
+    uint64_t large[X86_TLB_SIZE / 64];  /* those of them in pages of more than 4 KiB */
+    uint64_t code[X86_TLB_SIZE / 64];   /* fetched from (4 KiB pages), whatever is there now */
+    uint64_t large_in, large_code;      /* GiB, hashed, with large pages; and fetched from */
+    uint8_t large_shift;                /* log2 of the largest page filled; 0: none */
+    bool global_code;                   /* fetched from a global page */
+};
+
+/*
+ * A view is one address space, by PCID: the CPL 3 half of the TLB with the CR3 base it is of. An
+ * engine gives the processor as many as it likes (at least 2, or it has the built-in one); without
+ * PCIDs only the current one is used. What supervisor code sees is one array for all views, of
+ * which a switch drops all but global pages.
+ */
+enum { X86_VIEWS = 8 };
+#define X86_VIEW_NONE (~0ull)
+struct x86_view {
+    struct x86_tlb *tlb;
+    uint64_t cr3;  /* base and PCID; X86_VIEW_NONE: holds nothing */
+    uint64_t time; /* of its last switch */
+    bool ready;    /* its entries are initialised */
+    bool align_check;
+};
 
 /* Paging-structure cache: where the lowest table, or the large page, of a linear region is. Holds
- * while generation and CR3 are the same. Accessed bits down to there are set. [SDM] 3A "Paging-
+ * while invalidations and CR3 are the same. Accessed bits down to there are set. [SDM] 3A "Paging-
  * Structure Caches" */
 enum { X86_PDE_CACHE = 64 };
 struct x86_pde {
     uint64_t region; /* linear address without the bits below, plus 1; 0: none */
-    uint64_t cr3, generation;
+    uint64_t cr3, invalidations;
     uint64_t pte;   /* of the large page */
     uint8_t *table; /* NULL: a large page of 1 << shift bytes at gpa */
     uint64_t gpa;
@@ -199,19 +228,22 @@ struct x86_cpu {
     /* x87/SSE/AVX/AVX-512 state in the standard (not compacted) XSAVE format of the host. */
     uint8_t xsave[8192] __attribute__((aligned(64)));
 
-    struct x86_tlb_entry tlb[2][X86_TLB_SIZE] __attribute__((aligned(64))); /* [1]: CPL 3 */
+    struct x86_tlb tlb_super; /* CPL 0 to 2 and what the processor does for itself */
+    struct x86_tlb tlb_user;  /* CPL 3, if views are not given */
+    struct x86_tlb *tlb[2];   /* tlb_super, that of the current view */
+    struct x86_view view[X86_VIEWS];
+    uint8_t views, view_id; /* how many; the current one */
     struct {
-        uint64_t flush, fill, fault;
+        uint64_t flush, local, page, view_switch, view_miss, fill, fault;
     } tlb_stats;
     struct x86_pde pde[X86_PDE_CACHE];
 
     uint64_t insns;      /* completed by x86_run_blocks (but for a part of blocks that faulted) */
-    uint64_t generation; /* changes whenever a linear address may lead elsewhere than before */
+    uint64_t generation; /* changes whenever code at a linear address may be other than before */
+    uint64_t invalidations; /* changes whenever paging-structure caches are to be dropped */
 
-    /* ---- private to cpu.c, step.c, mem.c, mmu.c ---- */
-    uint64_t tlb_used[2][X86_TLB_SIZE / 64];   /* entries filled since the last flush */
-    uint64_t tlb_global[2][X86_TLB_SIZE / 64]; /* those of them of global pages */
-    uint8_t tlb_large;   /* address bits of the largest large page that was filled; 0: none */
+    /* ---- private to cpu.c, step.c, mem.c, mmu.c, tlb.c ---- */
+    uint64_t view_time;
     uint8_t thrown;      /* enum x86_exit of the last throw; NONE: cpu->exc */
     uint8_t align_check; /* CR0.AM and EFLAGS.AC: no user access takes the fast path */
     uint8_t watches, watch_hit;
@@ -244,8 +276,11 @@ void x86_init(struct x86_cpu *cpu);
 /* To be called after anything outside the emulator wrote segments, control registers, EFER, rflags
  * or dbg. */
 void x86_state_changed(struct x86_cpu *cpu);
-void x86_tlb_flush(struct x86_cpu *cpu);
-void x86_tlb_flush_local(struct x86_cpu *cpu); /* all but global pages */
+
+/* ---- tlb.c ---- */
+void x86_tlb_reset(struct x86_cpu *cpu); /* nothing in it, whatever was there; view 0 */
+void x86_tlb_flush(struct x86_cpu *cpu); /* everything; the current view is that of cpu->cr3 */
+void x86_tlb_flush_local(struct x86_cpu *cpu); /* of the current PCID, all but global pages */
 void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t lin);
 /* The page at host address `host` became X86_RAM_CODE (or watched): no store may bypass the slow
  * path. */

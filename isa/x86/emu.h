@@ -115,7 +115,7 @@ WARN_UNUSED bool x86_tlb_fill(struct x86_cpu *cpu, uint64_t lin, unsigned size,
 
 static inline struct x86_tlb_entry *x86_tlb_entry(struct x86_cpu *cpu, uint64_t lin, unsigned user)
 {
-    return &cpu->tlb[user][(lin >> 12) % X86_TLB_SIZE];
+    return &cpu->tlb[user]->e[(lin >> 12) % X86_TLB_SIZE];
 }
 
 /* The tag compare on the last byte's page makes page-crossers miss. */
@@ -185,6 +185,17 @@ WARN_UNUSED bool x86_quiet_walk(struct x86_cpu *cpu, uint64_t lin, enum x86_acce
 /* Loads cpu->pdpte from the table `cr3` names (PAE, not long mode). False: a reserved bit is set
  * (#GP); then nothing is changed. */
 WARN_UNUSED bool x86_load_pdptes(struct x86_cpu *cpu, uint64_t cr3);
+
+/* ---- software TLB (tlb.c) ---- */
+/* Enters a walk's result; host: of the page. slow: every load and store goes the slow way. */
+void x86_tlb_enter(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, unsigned user,
+                   const struct x86_walk *w, uint8_t *host, bool writable, bool slow);
+/* CR3 was loaded. keep: with the no-flush bit. */
+void x86_tlb_load_cr3(struct x86_cpu *cpu, bool keep);
+/* cpu->align_check changed. */
+void x86_tlb_align_check(struct x86_cpu *cpu);
+enum { X86_INVPCID_PAGE, X86_INVPCID_CONTEXT, X86_INVPCID_ALL_GLOBAL, X86_INVPCID_ALL };
+void x86_tlb_invpcid(struct x86_cpu *cpu, unsigned type, unsigned pcid, uint64_t lin);
 
 /* ---- stack ---- */
 static inline uint64_t x86_sp_mask(const struct x86_cpu *cpu) { return size_mask(cpu->stack); }

@@ -37,12 +37,10 @@ static void watch_check(struct x86_cpu *cpu, uint64_t lin, unsigned len, enum x8
 /* ---- TLB ---- */
 
 /* Puts the page of a walk that succeeded into the TLB, if it is RAM. */
-static void enter(struct x86_cpu *cpu, uint64_t lin, unsigned user, const struct x86_walk *w,
-                  struct page *pg)
+static void enter(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, unsigned user,
+                  const struct x86_walk *w, struct page *pg)
 {
     const uint64_t page = lin & ~0xfffull;
-    const unsigned index = lin >> 12 & (X86_TLB_SIZE - 1);
-    struct x86_tlb_entry *e = &cpu->tlb[user][index];
 
     pg->gpa = w->gpa;
     pg->host = cpu->env->ram(cpu, w->gpa & ~0xfffull, &pg->props);
@@ -53,18 +51,7 @@ static void enter(struct x86_cpu *cpu, uint64_t lin, unsigned user, const struct
     bool writable =
         (w->prot & 1u << X86_WRITE) &&
         (pg->props & (X86_RAM_WRITABLE | X86_RAM_CODE | X86_RAM_ROM)) == X86_RAM_WRITABLE;
-    cpu->tlb_stats.fill++;
-    cpu->tlb_used[user][index / 64] |= BIT(index % 64);
-    if (w->global)
-        cpu->tlb_global[user][index / 64] |= BIT(index % 64);
-    else
-        cpu->tlb_global[user][index / 64] &= ~BIT(index % 64);
-    if (w->shift > cpu->tlb_large && w->shift > 12)
-        cpu->tlb_large = (uint8_t)w->shift;
-    e->addend = (uint64_t)(uintptr_t)pg->host - page;
-    e->r = slow ? X86_TLB_NONE : page >> 12;
-    e->w = slow || !writable ? X86_TLB_NONE : page >> 12;
-    e->x = w->prot & 1u << X86_EXEC ? page >> 12 : X86_TLB_NONE;
+    x86_tlb_enter(cpu, lin, access, user, w, pg->host, writable, slow);
     pg->host += lin & 0xfff;
 }
 
@@ -77,7 +64,7 @@ static bool fill(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, unsi
         *error = w.error;
         return false;
     }
-    enter(cpu, lin, user, &w, pg);
+    enter(cpu, lin, access, user, &w, pg);
     return true;
 }
 
@@ -91,7 +78,7 @@ bool x86_tlb_fill(struct x86_cpu *cpu, uint64_t lin, unsigned size, enum x86_acc
     if (room(lin) < size || lin != (lin & lin_mask(cpu)) ||
         (x86_long(cpu) && !x86_canonical(lin)) || !x86_quiet_walk(cpu, lin, access, user, &w))
         return false;
-    enter(cpu, lin, user, &w, &pg);
+    enter(cpu, lin, access, user, &w, &pg);
     return (access == X86_READ ? e->r : e->w) == lin >> 12;
 }
 

@@ -176,7 +176,7 @@ static bool walk_once(struct x86_cpu *cpu, uint64_t lin, enum x86_access access,
                                 .pte = s->pte | X86_PTE_A | (access == X86_WRITE ? X86_PTE_D : 0) };
     pde.region = (lin >> (12 + index_bits)) + 1;
     pde.cr3 = cpu->cr3;
-    pde.generation = cpu->generation;
+    pde.invalidations = cpu->invalidations;
     *pde_of(cpu, lin >> (12 + index_bits)) = pde;
     return true;
 }
@@ -191,7 +191,8 @@ static bool walk_cached(struct x86_cpu *cpu, uint64_t lin, enum x86_access acces
     const uint64_t need = X86_PTE_P | X86_PTE_A | (access == X86_WRITE ? X86_PTE_D : 0);
     uint64_t pte;
 
-    if (d->region != (lin >> shift) + 1 || d->generation != cpu->generation || d->cr3 != cpu->cr3)
+    if (d->region != (lin >> shift) + 1 || d->invalidations != cpu->invalidations ||
+        d->cr3 != cpu->cr3)
         return false;
     if (!d->table) {
         if ((d->pte & need) != need)

@@ -81,9 +81,7 @@ static void *low_pages(size_t size, int prot)
 
 static void map_mem(void)
 {
-    for (unsigned i = 0; i < X86_TLB_SIZE; i++)
-        for (unsigned u = 0; u < 2; u++)
-            cpu->tlb[u][i].r = cpu->tlb[u][i].w = cpu->tlb[u][i].x = X86_TLB_NONE;
+    x86_tlb_reset(cpu);
     for (uint64_t p = (uintptr_t)mem; p < (uintptr_t)mem + MEM; p += 4096)
         for (unsigned u = 0; u < 2; u++) {
             struct x86_tlb_entry *e = x86_tlb_entry(cpu, p, u);

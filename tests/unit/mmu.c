@@ -26,7 +26,7 @@ static uint64_t walk(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, 
     struct x86_walk w, again;
     bool ok;
 
-    cpu->generation++;
+    cpu->invalidations++;
     ok = x86_try_walk(cpu, lin, access, user, &w);
     CHECK_EQ(x86_try_walk(cpu, lin, access, user, &again), ok);
     if (ok) {

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The software TLB's upkeep: what is entered, what is dropped when, and views, which let address
+ * spaces with PCIDs keep their translations. [SDM] 3A "Caching Translation Information": dropping
+ * more than asked for is always allowed. */
+#include <string.h>
+
+#include "isa/x86/emu.h"
+#include "isa/x86/model.h"
+
+enum { WORDS = X86_TLB_SIZE / 64, PCID_BITS = 12 };
+
+static struct x86_tlb *user_tlb(struct x86_cpu *cpu) { return cpu->view[cpu->view_id].tlb; }
+
+static void drop_entry(struct x86_tlb_entry *e) { e->r = e->w = e->x = X86_TLB_NONE; }
+
+static void init_tlb(struct x86_tlb *t)
+{
+    for (unsigned i = 0; i < X86_TLB_SIZE; i++)
+        drop_entry(&t->e[i]);
+    memset(t->used, 0, sizeof(*t) - offsetof(struct x86_tlb, used));
+}
+
+/* Only what was filled is visited: flushes are far more frequent than 2048 fills. */
+static void drop_entries(struct x86_tlb *t, bool keep_global)
+{
+    for (unsigned i = 0; i < WORDS; i++) {
+        uint64_t keep = keep_global ? t->global[i] : 0;
+        uint64_t used = t->used[i] & ~keep;
+        t->used[i] &= keep;
+        for (; used; used &= used - 1)
+            drop_entry(&t->e[i * 64 + (unsigned)__builtin_ctzll(used)]);
+    }
+    if (!keep_global) {
+        t->large_in = 0;
+        t->large_shift = 0;
+        t->global_code = false;
+    }
+    if (!t->global_code) {
+        for (unsigned i = 0; i < WORDS; i++)
+            t->code[i] = 0;
+        t->large_code = 0;
+    }
+}
+
+/* ---- filling ---- */
+
+/* Which large pages were filled is known by GiB only: INVLPG seldom goes where they are. */
+static uint64_t gib_bit(uint64_t lin) { return BIT(((lin >> 30) ^ (lin >> 36)) & 63); }
+
+void x86_tlb_enter(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, unsigned user,
+                   const struct x86_walk *w, uint8_t *host, bool writable, bool slow)
+{
+    const unsigned index = lin >> 12 & (X86_TLB_SIZE - 1), word = index / 64;
+    const uint64_t page = lin >> 12, bit = BIT(index % 64);
+    struct x86_tlb *t = cpu->tlb[user];
+    struct x86_tlb_entry *e = &t->e[index];
+    /* A tag for fetches only once something is fetched: most pages that may be executed never are,
+     * and INVLPG then concerns no code. */
+    bool code = access == X86_EXEC || e->x == page;
+
+    cpu->tlb_stats.fill++;
+    t->used[word] |= bit;
+    t->global[word] = w->global ? t->global[word] | bit : t->global[word] & ~bit;
+    if (w->shift > 12) {
+        t->large[word] |= bit;
+        t->large_in |= gib_bit(lin);
+        t->large_shift = (uint8_t)MAX(t->large_shift, w->shift);
+    } else {
+        t->large[word] &= ~bit;
+    }
+    code = code && (w->prot & 1u << X86_EXEC);
+    if (code) {
+        if (w->shift > 12)
+            t->large_code |= gib_bit(lin);
+        else
+            t->code[word] |= bit;
+        t->global_code |= w->global;
+    }
+    e->addend = (uint64_t)(uintptr_t)host - (page << 12);
+    e->r = slow ? X86_TLB_NONE : page;
+    e->w = slow || !writable ? X86_TLB_NONE : page;
+    e->x = code ? page : X86_TLB_NONE;
+}
+
+/* ---- telling ---- */
+
+static void tell(struct x86_cpu *cpu, enum x86_tlb_event what, uint64_t arg)
+{
+    if (what != X86_TLB_SWITCH) /* paging-structure caches are by CR3, PCID included */
+        cpu->invalidations++;
+    if (what != X86_TLB_PAGE && what != X86_TLB_VIEW) {
+        cpu->generation++;
+        cpu->stop = 1;
+    }
+    if (cpu->env && cpu->env->tlb_flushed)
+        cpu->env->tlb_flushed(cpu, what, arg);
+}
+
+/* ---- flushing ---- */
+
+static uint64_t view_key(const struct x86_cpu *cpu)
+{
+    const uint64_t pcid = cpu->cr4 & X86_CR4_PCIDE ? cpu->cr3 & X86_CR3_PCID : 0;
+
+    return (cpu->cr3 & BITS(X86_PHYS_BITS - 1, PCID_BITS)) | pcid;
+}
+
+/* Views not current are emptied when they are next used. */
+static void drop_view(struct x86_cpu *cpu, unsigned id)
+{
+    cpu->view[id].cr3 = X86_VIEW_NONE;
+    tell(cpu, X86_TLB_VIEW, id);
+}
+
+void x86_tlb_flush(struct x86_cpu *cpu)
+{
+    cpu->tlb_stats.flush++;
+    drop_entries(&cpu->tlb_super, false);
+    drop_entries(user_tlb(cpu), false);
+    for (unsigned i = 0; i < cpu->views; i++)
+        cpu->view[i].cr3 = X86_VIEW_NONE;
+    cpu->view[cpu->view_id].cr3 = view_key(cpu);
+    tell(cpu, X86_TLB_ALL, 0);
+}
+
+void x86_tlb_flush_local(struct x86_cpu *cpu)
+{
+    cpu->tlb_stats.flush++;
+    cpu->tlb_stats.local++;
+    drop_entries(user_tlb(cpu), true);
+    drop_entries(&cpu->tlb_super, true);
+    tell(cpu, X86_TLB_LOCAL, 0);
+}
+
+/* Drops the page of lin. False: no code was fetched from it. */
+static bool drop_page(struct x86_tlb *t, uint64_t lin, bool only_global)
+{
+    const unsigned index = lin >> 12 & (X86_TLB_SIZE - 1);
+    const uint64_t page = lin >> 12, bit = BIT(index % 64), gib = gib_bit(lin);
+    struct x86_tlb_entry *e = &t->e[index];
+
+    if (e->r == page || e->w == page || e->x == page)
+        if (!only_global || (t->global[index / 64] & bit))
+            drop_entry(e);
+    if (t->large_in & gib) { /* it may be part of a large page, all of which goes */
+        const unsigned shift = t->large_shift - 12u;
+        for (unsigned i = 0; i < WORDS; i++) {
+            uint64_t large = t->used[i] & t->large[i] & (only_global ? t->global[i] : ~0ull);
+            for (; large; large &= large - 1) {
+                e = &t->e[i * 64 + (unsigned)__builtin_ctzll(large)];
+                uint64_t tag = e->r != X86_TLB_NONE ? e->r : e->x;
+                if (tag >> shift == page >> shift)
+                    drop_entry(e);
+            }
+        }
+    }
+    return (t->code[index / 64] & bit) || (t->large_code & gib);
+}
+
+void x86_tlb_flush_page(struct x86_cpu *cpu, uint64_t lin)
+{
+    bool code = drop_page(&cpu->tlb_super, lin, false);
+
+    cpu->tlb_stats.page++;
+    code |= drop_page(user_tlb(cpu), lin, false);
+    for (unsigned i = 0; i < cpu->views; i++) /* a global page goes for all */
+        if (i != cpu->view_id && cpu->view[i].cr3 != X86_VIEW_NONE)
+            code |= drop_page(cpu->view[i].tlb, lin, true);
+    tell(cpu, code ? X86_TLB_CODE_PAGE : X86_TLB_PAGE, lin);
+}
+
+void x86_tlb_protect(struct x86_cpu *cpu, const uint8_t *host_page)
+{
+    const uint64_t host = (uint64_t)(uintptr_t)host_page;
+
+    for (unsigned n = 0; n <= cpu->views; n++) {
+        struct x86_tlb *t = n < cpu->views ? cpu->view[n].tlb : &cpu->tlb_super;
+        if (n < cpu->views && cpu->view[n].cr3 == X86_VIEW_NONE)
+            continue;
+        for (unsigned i = 0; i < WORDS; i++)
+            for (uint64_t used = t->used[i]; used; used &= used - 1) {
+                struct x86_tlb_entry *e = &t->e[i * 64 + (unsigned)__builtin_ctzll(used)];
+                if ((e->w << 12) + e->addend == host)
+                    e->w = X86_TLB_NONE;
+            }
+    }
+}
+
+/* What is entered for CPL 3 depends on align_check. */
+void x86_tlb_align_check(struct x86_cpu *cpu)
+{
+    for (unsigned i = 0; i < WORDS; i++)
+        for (uint64_t used = user_tlb(cpu)->used[i]; used; used &= used - 1) {
+            struct x86_tlb_entry *e = &user_tlb(cpu)->e[i * 64 + (unsigned)__builtin_ctzll(used)];
+            e->r = e->w = X86_TLB_NONE;
+        }
+    cpu->view[cpu->view_id].align_check = cpu->align_check;
+}
+
+/* ---- views ---- */
+
+void x86_tlb_reset(struct x86_cpu *cpu)
+{
+    if (cpu->views < 2) {
+        cpu->views = 1;
+        cpu->view[0].tlb = &cpu->tlb_user;
+    }
+    for (unsigned i = 0; i < cpu->views; i++)
+        cpu->view[i] = (struct x86_view){ .tlb = cpu->view[i].tlb, .cr3 = X86_VIEW_NONE };
+    init_tlb(&cpu->tlb_super);
+    init_tlb(cpu->view[0].tlb);
+    cpu->view[0].ready = true;
+    cpu->view[0].align_check = cpu->align_check;
+    cpu->view_id = 0;
+    cpu->tlb[0] = &cpu->tlb_super;
+    cpu->tlb[1] = cpu->view[0].tlb;
+    tell(cpu, X86_TLB_SWITCH, 0);
+    tell(cpu, X86_TLB_ALL, 0);
+}
+
+/* The view of a PCID, or if there is none the one to take for it. */
+static unsigned choose_view(const struct x86_cpu *cpu, uint64_t key)
+{
+    unsigned best = cpu->view_id;
+
+    for (unsigned i = 0; i < cpu->views; i++)
+        if (cpu->view[i].cr3 != X86_VIEW_NONE &&
+            (cpu->view[i].cr3 & X86_CR3_PCID) == (key & X86_CR3_PCID))
+            return i;
+    for (unsigned i = 0; i < cpu->views; i++) {
+        const struct x86_view *v = &cpu->view[i];
+        if (i == cpu->view_id)
+            continue;
+        if (v->cr3 == X86_VIEW_NONE)
+            return i;
+        if (best == cpu->view_id || v->time < cpu->view[best].time)
+            best = i;
+    }
+    return best;
+}
+
+/* Two bases with the same PCID share translations in [SDM]'s terms; here a change of base drops
+ * them. */
+void x86_tlb_load_cr3(struct x86_cpu *cpu, bool keep)
+{
+    const uint64_t key = view_key(cpu);
+    const unsigned id = cpu->cr4 & X86_CR4_PCIDE ? choose_view(cpu, key) : cpu->view_id;
+    struct x86_view *v = &cpu->view[id];
+
+    if (id == cpu->view_id) {
+        if (keep && v->cr3 == key)
+            return;
+        v->cr3 = key;
+        x86_tlb_flush_local(cpu);
+        return;
+    }
+    cpu->tlb_stats.view_switch++;
+    if (!keep || v->cr3 != key) {
+        cpu->tlb_stats.view_miss++;
+        if (v->ready)
+            drop_entries(v->tlb, false);
+        else
+            init_tlb(v->tlb);
+        v->ready = true;
+        v->cr3 = key;
+        tell(cpu, X86_TLB_VIEW, id);
+    }
+    v->time = ++cpu->view_time;
+    cpu->view_id = (uint8_t)id;
+    cpu->tlb[1] = v->tlb;
+    if (v->align_check != cpu->align_check)
+        x86_tlb_align_check(cpu);
+    drop_entries(&cpu->tlb_super, true);
+    tell(cpu, X86_TLB_SWITCH, id);
+}
+
+/* All but type 2 spare global pages. */
+void x86_tlb_invpcid(struct x86_cpu *cpu, unsigned type, unsigned pcid, uint64_t lin)
+{
+    const unsigned current = (unsigned)(view_key(cpu) & X86_CR3_PCID);
+
+    switch (type) {
+    case X86_INVPCID_ALL_GLOBAL: x86_tlb_flush(cpu); return;
+    case X86_INVPCID_ALL: x86_tlb_flush_local(cpu); break;
+    case X86_INVPCID_CONTEXT:
+        if (pcid == current)
+            x86_tlb_flush_local(cpu);
+        break;
+    default:
+        if (pcid == current)
+            x86_tlb_flush_page(cpu, lin);
+        break;
+    }
+    for (unsigned i = 0; i < cpu->views; i++) {
+        const uint64_t cr3 = cpu->view[i].cr3;
+        if (i == cpu->view_id || cr3 == X86_VIEW_NONE ||
+            (type != X86_INVPCID_ALL && (cr3 & X86_CR3_PCID) != pcid))
+            continue;
+        if (type != X86_INVPCID_PAGE)
+            drop_view(cpu, i);
+        else if (drop_page(cpu->view[i].tlb, lin, false))
+            tell(cpu, X86_TLB_VIEW, i);
+    }
+}
