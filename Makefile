@@ -16,6 +16,7 @@ CPPFLAGS   += -I. -D_GNU_SOURCE -DTRAPEZE_VERSION='"$(VERSION)"'
 CFLAGS     ?= -O2 -g
 ALL_CFLAGS  = -std=gnu17 $(WARN) -fno-strict-aliasing -pthread $(CFLAGS)
 LDLIBS     += $(PKG_LIBS) -pthread
+LDFLAGS    += -Wl,-z,now
 SAN        := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 # A folder is a layer; every .c in it belongs to it.
@@ -38,6 +39,7 @@ $(B)/obj/%.o: %.c
 	$(Q)mkdir -p $(@D)
 	$(if $(V),,@echo "  CC      $<")
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@
+	$(POST)
 $(B)/obj/%.o: %.S
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c $< -o $@

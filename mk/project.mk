@@ -45,7 +45,7 @@ check-all: tests $(A)/debian.img
 	$(Q)tests/run $(B) unit insn guest system fuzz slow
 .PHONY: check-all
 
-lint:
+lint: check-plain
 	$(Q)tools/check-layers
 	$(Q)git ls-files '*.c' '*.h' | xargs clang-format --dry-run -Werror
 	$(Q)for f in $$(git ls-files '*.[chS]' 'tests/*.sh' 'tools/*'); do head -n 3 $$f | grep -q 'SPDX-License-Identifier: BSD-2-Clause' || { echo "$$f: no SPDX line"; exit 1; }; done

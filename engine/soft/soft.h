@@ -169,6 +169,32 @@ static inline struct soft_vcpu *soft_vcpu_of(struct x86_cpu *cpu)
 }
 static inline struct soft_vm *soft_vm_of(struct engine_vm *vm) { return (struct soft_vm *)vm; }
 
+/* Before anything that may use the host's vector or x87 registers, or looks at cpu->xsave. */
+static inline void xl_fpu_put(struct soft_vcpu *v)
+{
+    if (v->xl.fpu_live)
+        xl_fpu_put_slow(v);
+}
+/* Before generated code. */
+static inline void xl_fpu_get(struct soft_vcpu *v)
+{
+    if (!v->xl.fpu_live)
+        xl_fpu_get_slow(v);
+}
+/* The same, and cpu->xsave is about to be changed. */
+static inline void xl_fpu_away(struct soft_vcpu *v)
+{
+    xl_fpu_put(v);
+    v->xl.fpu_header = false;
+}
+/* Around what C function generated code calls. */
+static inline void xl_c_begin(struct soft_vcpu *v)
+{
+    if (XL_FPU_EAGER)
+        xl_fpu_put(v);
+}
+static inline void xl_c_end(struct soft_vcpu *v) { xl_fpu_get(v); }
+
 /* ---- host.c: time, futex, memory ---- */
 uint32_t soft_tsc_khz(void); /* of the host; measured once */
 uint64_t soft_rdtsc(void);

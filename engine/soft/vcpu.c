@@ -18,6 +18,7 @@ static bool env_mmio(struct x86_cpu *cpu, uint64_t gpa, void *data, unsigned len
 {
     struct soft_vcpu *v = soft_vcpu_of(cpu);
 
+    xl_fpu_put(v);
     if (!v->vm->chip || !irqchip_mmio(v->vm->chip, v->id, gpa, data, len, write))
         return false;
     atomic_fetch_or(&v->attention, SOFT_IRQ);
@@ -28,6 +29,7 @@ static bool env_pio(struct x86_cpu *cpu, uint16_t port, void *data, unsigned len
 {
     struct soft_vcpu *v = soft_vcpu_of(cpu);
 
+    xl_fpu_put(v);
     if (!v->vm->chip || !irqchip_pio(v->vm->chip, v->id, port, data, len, write))
         return false;
     atomic_fetch_or(&v->attention, SOFT_IRQ);
@@ -44,6 +46,7 @@ static int env_apic_rdmsr(struct x86_cpu *cpu, uint32_t msr, uint64_t *val)
 {
     struct soft_vcpu *v = soft_vcpu_of(cpu);
 
+    xl_fpu_put(v);
     if (v->vm->chip)
         return irqchip_rdmsr(v->vm->chip, v->id, msr, val) ? -1 : 0;
     if (msr != MSR_APIC_BASE)
@@ -56,6 +59,7 @@ static int env_apic_wrmsr(struct x86_cpu *cpu, uint32_t msr, uint64_t val)
 {
     struct soft_vcpu *v = soft_vcpu_of(cpu);
 
+    xl_fpu_put(v);
     atomic_fetch_or(&v->attention, SOFT_IRQ);
     if (v->vm->chip)
         return irqchip_wrmsr(v->vm->chip, v->id, msr, val) ? -1 : 0;
@@ -69,6 +73,7 @@ static uint64_t env_cr8_read(struct x86_cpu *cpu)
 {
     struct soft_vcpu *v = soft_vcpu_of(cpu);
 
+    xl_fpu_put(v);
     return v->vm->chip ? irqchip_cr8(v->vm->chip, v->id) : v->cr8;
 }
 
@@ -76,6 +81,7 @@ static void env_cr8_write(struct x86_cpu *cpu, uint64_t val)
 {
     struct soft_vcpu *v = soft_vcpu_of(cpu);
 
+    xl_fpu_put(v);
     atomic_fetch_or(&v->attention, SOFT_IRQ);
     if (v->vm->chip)
         irqchip_set_cr8(v->vm->chip, v->id, val);
@@ -120,6 +126,7 @@ static int internal_error(struct soft_vcpu *v, const char *what)
 {
     struct kvm_run *run = v->base.run;
 
+    xl_fpu_put(v);
     trace(LOG_ENGINE, "vcpu %u: cannot go on at rip %#llx: %s", v->id,
           (unsigned long long)v->cpu.rip, what);
     log_err(LOG_ENGINE, "vcpu %u: cannot go on at rip %#llx: %s", v->id,
@@ -220,6 +227,7 @@ static int chip_events(struct soft_vcpu *v)
     unsigned p;
     uint8_t page = 0;
 
+    xl_fpu_put(v);
     irqchip_tick(chip, v->id);
     v->stat.ticks++;
     p = irqchip_pending(chip, v->id);
@@ -357,6 +365,7 @@ static void halt(struct soft_vcpu *v)
 static enum x86_exit step(struct soft_vcpu *v)
 {
     v->stat.steps++;
+    xl_fpu_away(v);
     return x86_step(&v->cpu);
 }
 
@@ -416,6 +425,7 @@ static int run(struct soft_vcpu *v)
             exit = xl_run(v, b);
         } else if (likely(b != NULL)) {
             v->current = b;
+            xl_fpu_away(v);
             exit = x86_run_blocks(cpu, b->insn, b->insn + b->count, soft_block_next);
         } else {
             exit = step(v);
@@ -440,6 +450,7 @@ int soft_run(struct engine_vcpu *ev)
     atomic_store(&v->running, 1);
     atomic_thread_fence(memory_order_seq_cst); /* then attention is read: see soft_sync */
     r = run(v);
+    xl_fpu_away(v); /* what sees or changes the state from outside finds it in cpu->xsave */
     atomic_store(&v->running, 0);
     kr->if_flag = (v->cpu.rflags & X86_IF) != 0;
     kr->ready_for_interrupt_injection = v->injected < 0 && x86_interrupt_ok(&v->cpu);

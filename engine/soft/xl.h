@@ -94,7 +94,8 @@ struct xl {
     uint64_t c_sp, r_sp; /* stack pointers: of C; of generated code while C runs */
     uint16_t flags;      /* al: OF, ah: the rest, as LAHF has them */
     uint64_t rcx, tmp;
-    uint64_t index_mask, page_mask, low_mask;
+    uint64_t index_mask, page_mask, low_mask[3];
+    uint64_t mxcsr_check, fcw_check; /* bits looked at before they are loaded */
     uint64_t fn_emulate, fn_last, fn_fill;
     uint64_t slot[XL_SLOTS]; /* host addresses */
     struct xl_jump jump[XL_JUMPS];
@@ -126,6 +127,13 @@ struct xl {
     uint64_t insns, translate_tsc; /* translated, and the time that took */
     uint32_t emulated_op[X86_OP_COUNT];
 
+    bool fpu_live;   /* the host's vector and x87 registers hold the guest's, cpu->xsave is stale */
+    bool fpu_header; /* the header of cpu->xsave says what is in use */
+    bool fp_masked;  /* all exceptions, in MXCSR and FCW; as of the last get */
+    uint64_t fpu_mask;
+    uint32_t host_mxcsr;
+    uint16_t host_fcw;
+
     pthread_t timer;
     bool timer_running;
     int timer_fd;
@@ -146,14 +154,36 @@ static inline bool xl_usable(const struct x86_cpu *cpu)
     return k == X86_KEY_CODE64 || k == (X86_KEY_CODE32 | X86_KEY_STACK32 | X86_KEY_FLAT);
 }
 /* Runs from cpu->rip, where b is, like x86_run_blocks. */
-/* What a translation holds for: the mode and whether SSE is enabled. */
-enum { XL_KEY_SSE = 128, XL_KEY_BITS = 8 };
-static inline uint32_t xl_key(const struct x86_cpu *cpu)
-{
-    bool sse = !(cpu->cr0 & (X86_CR0_EM | X86_CR0_TS)) && (cpu->cr4 & X86_CR4_OSFXSR);
-    return (cpu->mode_key & 0x7f) | (sse ? XL_KEY_SSE : 0u);
-}
+/* What a translation holds for: the mode, which of the vector and x87 units may be used, and
+ * whether all floating-point exceptions are masked. */
+enum {
+    XL_KEY_SSE = BIT(7),
+    XL_KEY_AVX = BIT(8),
+    XL_KEY_AVX512 = BIT(9),
+    XL_KEY_X87 = BIT(10),
+    XL_KEY_FP = BIT(11),
+};
+uint32_t xl_key(const struct x86_cpu *cpu); /* guest registers must be live, or have been */
 enum x86_exit xl_run(struct soft_vcpu *, struct soft_block *b);
+
+/* ---- xl_fpu.c ---- */
+
+/* With a sanitizer no C function is known to leave vector registers alone. */
+#if defined(__SANITIZE_ADDRESS__)
+enum { XL_FPU_EAGER = 1 };
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+enum { XL_FPU_EAGER = 1 };
+#else
+enum { XL_FPU_EAGER = 0 };
+#endif
+#else
+enum { XL_FPU_EAGER = 0 };
+#endif
+
+void xl_fpu_init(struct soft_vcpu *);
+void xl_fpu_put_slow(struct soft_vcpu *);
+void xl_fpu_get_slow(struct soft_vcpu *);
 
 /* ---- xl_cache.c ---- */
 WARN_UNUSED struct xl_block *xl_find(struct soft_vcpu *, struct soft_block *);
@@ -193,8 +223,9 @@ struct xl_tr {
     uint8_t *p;                /* where code is written to */
     uint64_t start, rip, next; /* of the block, the instruction, the one behind */
     unsigned mode, user;
-    bool sse;  /* SSE instructions raise neither #UD nor #NM */
-    bool live; /* flags before the instruction are needed */
+    bool sse, avx, avx512, x87; /* these raise neither #UD nor #NM */
+    bool fp;                    /* no floating-point exceptions are unmasked or pend */
+    bool live;                  /* flags before the instruction are needed */
     struct xl_cold cold[XL_MAX_COLD];
     unsigned colds;
     struct {
@@ -265,6 +296,8 @@ unsigned xl_cold_new(struct xl_tr *, const struct x86_insn *);
 /* xl_insn.c, xl_flow.c: false: emulate it */
 WARN_UNUSED bool xl_insn(struct xl_tr *, const struct x86_insn *);
 WARN_UNUSED bool xl_vector(struct xl_tr *, const struct x86_insn *);
+/* By the interpreter, it may unmask exceptions: ends the block. */
+bool xl_changes_masks(const struct x86_insn *);
 WARN_UNUSED bool xl_stack(struct xl_tr *, const struct x86_insn *);
 WARN_UNUSED bool xl_branch(struct xl_tr *, const struct x86_insn *);
 void xl_goto(struct xl_tr *, uint64_t rip);

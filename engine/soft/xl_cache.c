@@ -249,8 +249,10 @@ struct xl_block *xl_find(struct soft_vcpu *v, struct soft_block *sb)
     b->code = xl_translate(v, sb);
     xl->translate_tsc += soft_rdtsc() - begin;
     xl->insns += sb->count;
-    if (v->vm->perf)
+    if (v->vm->perf) {
+        xl_fpu_put(v);
         xl_perf_block(v, rip, b->code, xl->used);
+    }
     sb->xl = b;
     sb->xl_generation = xl->generation;
     xl->blocks++;

@@ -319,7 +319,7 @@ bool xl_branch(struct xl_tr *t, const struct x86_insn *in)
 uint32_t xl_translate(struct soft_vcpu *v, const struct soft_block *b)
 {
     struct xl *xl = &v->xl;
-    const uint32_t code = ALIGN_UP(xl->used, 16u);
+    const uint32_t code = ALIGN_UP(xl->used, 16u), key = xl_key(&v->cpu);
     struct xl_tr tr = { .v = v,
                         .xl = xl,
                         .p = xl->rw + code,
@@ -327,7 +327,11 @@ uint32_t xl_translate(struct soft_vcpu *v, const struct soft_block *b)
                         .rip = v->cpu.rip,
                         .mode = v->cpu.code,
                         .user = v->cpu.cpl == 3,
-                        .sse = xl_key(&v->cpu) & XL_KEY_SSE },
+                        .sse = key & XL_KEY_SSE,
+                        .avx = key & XL_KEY_AVX,
+                        .avx512 = key & XL_KEY_AVX512,
+                        .x87 = key & XL_KEY_X87,
+                        .fp = key & XL_KEY_FP },
                  *t = &tr;
     bool live[SOFT_BLOCK_MAX];
     uint32_t need = X86_AFLAGS;
@@ -341,6 +345,7 @@ uint32_t xl_translate(struct soft_vcpu *v, const struct soft_block *b)
         const struct x86_insn *in = &b->insn[i];
         const bool last = i + 1u == b->count;
         const bool ends = in->flags & X86_INSN_ENDS_BLOCK;
+        const bool stop = (last && soft_ends_block(in)) || xl_changes_masks(in);
         const unsigned colds = t->colds, jumps = t->jumps;
         uint8_t *at = t->p;
 
@@ -349,14 +354,14 @@ uint32_t xl_translate(struct soft_vcpu *v, const struct soft_block *b)
         if (ends && xl_branch(t, in))
             break;
         if (!ends && (xl_insn(t, in) || xl_stack(t, in) || xl_vector(t, in))) {
-            if (t->colds > colds)
+            if (t->colds > colds && !xl_changes_masks(in))
                 t->cold[colds].resume = t->p;
         } else {
             t->p = at;
             t->colds = colds;
             t->jumps = jumps;
-            xl_emulated(t, in, last && soft_ends_block(in));
-            if (last && soft_ends_block(in))
+            xl_emulated(t, in, stop);
+            if (stop)
                 break;
         }
         t->rip = t->next;

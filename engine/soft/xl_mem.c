@@ -181,8 +181,13 @@ enum { JUMP_LEN = 5 };
 /* Linear address, size, write. How far to skip behind the return address. */
 static int64_t fill(struct x86_cpu *cpu, uint64_t lin, unsigned size, bool write)
 {
-    soft_vcpu_of(cpu)->xl.fills++;
-    return x86_tlb_fill(cpu, lin, size, write ? X86_WRITE : X86_READ, cpu->cpl == 3) ? 0 : JUMP_LEN;
+    struct soft_vcpu *v = soft_vcpu_of(cpu);
+
+    xl_c_begin(v);
+    v->xl.fills++;
+    const bool ok = x86_tlb_fill(cpu, lin, size, write ? X86_WRITE : X86_READ, cpu->cpl == 3);
+    xl_c_end(v);
+    return ok ? 0 : JUMP_LEN;
 }
 
 void xl_fill_thunks(struct xl_tr *t)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The translator at run time: entering code, what it calls, and the clock that interrupts it. */
 #include <asm/prctl.h>
+#include <cpuid.h>
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -40,6 +41,9 @@ static bool work(struct soft_vcpu *v, const struct x86_insn *insn, uint64_t rip)
 {
     struct x86_cpu *cpu = &v->cpu;
 
+    xl_c_begin(v);
+    if (insn->op >= X86_OP_FPU)
+        xl_fpu_away(v);
     flags_in(v);
     v->xl.emulated++;
     v->xl.emulated_op[insn->op]++;
@@ -47,7 +51,10 @@ static bool work(struct soft_vcpu *v, const struct x86_insn *insn, uint64_t rip)
     cpu->rip = rip + insn->len;
     insn->exec(cpu, insn);
     flags_out(v);
-    return must_leave(v);
+    if (must_leave(v))
+        return true;
+    xl_c_end(v);
+    return false;
 }
 
 static int emulate(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t rip)
@@ -82,6 +89,8 @@ static void run_code(struct x86_cpu *cpu, const struct x86_insn *insn)
 
     (void)insn;
     for (;;) {
+        xl_fpu_get(v); /* first: it tells part of the key */
+        xl_c_begin(v);
         struct xl_block *b = xl_find(v, sb);
         if (link && generation == xl->generation)
             xl_link_to(v, link, b);
@@ -90,7 +99,9 @@ static void run_code(struct x86_cpu *cpu, const struct x86_insn *insn)
         generation = xl->generation;
         flags_out(v);
         xl->entries++;
+        xl_fpu_get(v);
         link = enter(xl->rx + b->code);
+        xl_c_begin(v);
         flags_in(v);
         if (link)
             cpu->rip = link->rip;
@@ -189,6 +200,14 @@ static void *timer_main(void *arg)
     return NULL;
 }
 
+/* The system saves extended states, so that we may: CPUID.1:ECX.OSXSAVE. */
+static bool xsave_works(void)
+{
+    unsigned a, b, c = 0, d;
+
+    return __get_cpuid(1, &a, &b, &c, &d) && c & bit_OSXSAVE;
+}
+
 int xl_init(struct soft_vcpu *v)
 {
     struct xl *xl = &v->xl;
@@ -196,7 +215,7 @@ int xl_init(struct soft_vcpu *v)
     int err;
 
     xl->timer_fd = -1;
-    if (!__builtin_cpu_supports("bmi2"))
+    if (!xsave_works() || !__builtin_cpu_supports("bmi2"))
         return -ENOTSUP;
     xl->size = v->vm->code_size;
     err = soft_code_alloc(&rw, &rx, xl->size);
@@ -218,7 +237,10 @@ int xl_init(struct soft_vcpu *v)
     xl->poison = xl->seed[0] ^ xl->seed[1];
     xl->index_mask = 0x3ff000;
     xl->page_mask = ~0xfffull;
-    xl->low_mask = 15;
+    for (unsigned i = 0; i < 3; i++)
+        xl->low_mask[i] = (16u << i) - 1;
+    xl->fcw_check = 0x3f;
+    xl_fpu_init(v);
     xl->fn_emulate = (uint64_t)(uintptr_t)emulate;
     xl->fn_last = (uint64_t)(uintptr_t)emulate_last;
     xl->generation = xl->pages_now = 1;

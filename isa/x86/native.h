@@ -25,6 +25,24 @@ bool x86_native_component(unsigned i, uint32_t *offset, uint32_t *size, bool *al
  * (buffer too small for the offered components, reserved MXCSR bits, unknown component). */
 void x86_native_get_xsave(struct x86_cpu *cpu, void *buf, size_t size);
 WARN_UNUSED int x86_native_set_xsave(struct x86_cpu *cpu, const void *buf, size_t size);
+/* XCR0 bits of the components of cpu->xsave that are not in their initial state. */
+uint64_t x86_native_in_use(struct x86_cpu *cpu);
+uint32_t x86_native_mxcsr_mask(const struct x86_native *n);
+
+/* For a translator: what executing a vector, mask or MMX instruction (X86_OP_SSE, AVX, AVX512, MMX)
+ * as itself takes. False: the host cannot. */
+struct x86_native_form {
+    bool fp;      /* may raise floating-point exceptions */
+    bool aligned; /* #GP unless the memory operand is aligned to its size */
+    bool has_gpr, gpr_written;
+    uint8_t gpr;
+};
+WARN_UNUSED bool x86_native_form(const struct x86_native *n, const struct x86_insn *insn,
+                                 struct x86_native_form *f);
+/* The instruction for the host, in 64-bit mode: with [mem] (no rsp, rbp, r12, r13) as its memory
+ * operand, gpr as its general register. Returns its length. */
+unsigned x86_native_encode(const struct x86_insn *insn, unsigned mem, unsigned gpr,
+                           uint8_t out[16]);
 /* Puts the XSAVE area into its reset state (FCW 0x37f, MXCSR 0x1f80). */
 void x86_native_reset(struct x86_cpu *cpu);
 

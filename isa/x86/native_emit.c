@@ -251,26 +251,16 @@ static void find_use(struct use *u, const struct x86_insn *insn)
     }
 }
 
-/* The instruction itself. */
-static void put_insn(struct emit *e, const struct x86_insn *insn, const struct use *u)
+unsigned x86_native_encode(const struct x86_insn *insn, unsigned mem, unsigned gpr, uint8_t out[16])
 {
-    bool mode64 = insn->mode == 8;
+    bool mode64 = insn->mode == 8, has_gpr = false;
     unsigned w = insn->rex >> 3 & 1, rxb = insn->rex & 7, high = insn->evex >> 2 & 1;
     unsigned modrm = insn->modrm, vvvv = insn->vvvv, imm = (unsigned)insn->imm & 0xff;
-    if (insn->mem) {
-        rxb &= 4;
-        modrm = (modrm & 0x38) | RSI;
-    } else if (insn->evex & 8) {
+    struct emit e = { .len = 0 };
+    for (unsigned i = 0; i < insn->operands && i < ARRAY_LEN(insn->operand); i++)
+        has_gpr |= insn->operand[i].kind == X86_OPERAND_GPR;
+    if (!insn->mem && insn->evex & 8)
         rxb |= 2;
-    }
-    if (u->gpr && u->gpr_is_reg) {
-        rxb &= 3;
-        high = 0;
-        modrm = (modrm & ~0x38u) | RAX << 3;
-    } else if (u->gpr) {
-        rxb &= 4;
-        modrm = (modrm & ~7u) | RAX;
-    }
     if (!mode64) {
         rxb = 0;
         high = 0;
@@ -280,30 +270,76 @@ static void put_insn(struct emit *e, const struct x86_insn *insn, const struct u
         if (has_is4(insn))
             imm &= 0x7f;
     }
+    if (insn->mem) {
+        rxb = (rxb & 4) | mem >> 3;
+        modrm = (modrm & 0x38) | (mem & 7);
+    }
+    if (has_gpr && gpr_is_reg(insn)) {
+        rxb = (rxb & 3) | (gpr >> 3) << 2;
+        high = 0;
+        modrm = (modrm & ~0x38u) | (gpr & 7) << 3;
+    } else if (has_gpr && !insn->mem) {
+        rxb = (rxb & 4) | gpr >> 3;
+        modrm = (modrm & ~7u) | (gpr & 7);
+    }
     switch (insn->enc) {
     case X86_ENC_LEGACY: {
         static const uint8_t prefix[4] = { 0, 0x66, 0xf3, 0xf2 };
         if (insn->pp)
-            put(e, prefix[insn->pp & 3]);
+            put(&e, prefix[insn->pp & 3]);
         if (w | rxb)
-            put(e, 0x40 | w << 3 | rxb);
-        put(e, 0x0f);
+            put(&e, 0x40 | w << 3 | rxb);
+        put(&e, 0x0f);
         if (insn->map == X86_MAP_0F38)
-            put(e, 0x38);
+            put(&e, 0x38);
         if (insn->map == X86_MAP_0F3A)
-            put(e, 0x3a);
+            put(&e, 0x3a);
         break;
     }
-    case X86_ENC_VEX: put_vex(e, rxb, insn->map, w, vvvv, insn->ll & 1, insn->pp); break;
+    case X86_ENC_VEX: put_vex(&e, rxb, insn->map, w, vvvv, insn->ll & 1, insn->pp); break;
     default:
-        put_evex(e, rxb | high << 3, insn->map, w, vvvv,
+        put_evex(&e, rxb | high << 3, insn->map, w, vvvv,
                  (insn->evex & 2u) << 6 | insn->ll << 5 | (insn->evex & 1u) << 4 | insn->mask,
                  insn->pp);
     }
-    put(e, insn->opcode);
-    put(e, modrm);
+    put(&e, insn->opcode);
+    put(&e, modrm);
     if (insn->imm_len)
-        put(e, imm);
+        put(&e, imm);
+    __builtin_memcpy(out, e.buf, 16);
+    return e.len;
+}
+
+/* The instruction itself. */
+static void put_insn(struct emit *e, const struct x86_insn *insn)
+{
+    uint8_t code[16];
+    unsigned n = x86_native_encode(insn, RSI, RAX, code);
+    for (unsigned i = 0; i < n; i++)
+        put(e, code[i]);
+}
+
+bool x86_native_form(const struct x86_native *n, const struct x86_insn *insn,
+                     struct x86_native_form *f)
+{
+    const struct native_row *row = native_lookup(n, insn);
+    *f = (struct x86_native_form){ .fp = false };
+    if (!row)
+        return false;
+    f->fp = row->flags & NATIVE_FP;
+    for (unsigned i = 0; i < insn->operands && i < ARRAY_LEN(insn->operand); i++) {
+        const struct x86_operand *o = &insn->operand[i];
+        if (o->kind != X86_OPERAND_GPR)
+            continue;
+        f->has_gpr = true;
+        f->gpr = o->reg & 15;
+        f->gpr_written = o->access & X86_ACC_W;
+    }
+    if (f->has_gpr && gpr_is_reg(insn) && insn->evex & 4 && insn->mode == 8)
+        return false; /* there are no general registers 16 to 31 */
+    if (insn->mem && row->flags & NATIVE_ALIGNED && insn->operand[insn->mem - 1].size >= 16)
+        f->aligned = true;
+    return true;
 }
 
 static void put_vector(struct emit *e, const struct x86_native *n, const struct x86_insn *insn,
@@ -335,7 +371,7 @@ static void put_vector(struct emit *e, const struct x86_native *n, const struct 
         put_bytes(e, "\x0f\xae", 2);
         put_mem(e, 2, RSI, WORK(mxcsr_in));
     }
-    put_insn(e, insn, u);
+    put_insn(e, insn);
     if (flags & STUB_FP) { /* stmxcsr, ldmxcsr */
         put_bytes(e, "\x0f\xae", 2);
         put_mem(e, 3, RSI, WORK(mxcsr_out));

@@ -66,16 +66,12 @@ static void layout(const struct x86_native *n, bool compact, uint64_t have,
 }
 
 /* What the host's unit makes of an x87 image: reserved bits, the error summary, canonical pointers.
- * The image is in work->fx. */
+ * The image is in work->fx. This file is compiled to use no vector registers, so none is saved. */
 static void normalize_x87(struct x86_cpu *cpu)
 {
     struct native_work *w = cpu->native->work;
     le32_put(w->fx + FX_MXCSR, w->mxcsr_host);
-    __asm__ volatile("fxrstor64 %0\n\tfxsave64 %0\n\tfninit"
-                     : "+m"(w->fx)
-                     :
-                     : "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
-                       "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+    __asm__ volatile("fxrstor64 %0\n\tfxsave64 %0\n\tfninit" : "+m"(w->fx));
 }
 
 /* Takes the x87 part of an image. rex_w: its pointers are 64 bits wide. */
@@ -344,6 +340,10 @@ x86_exec_fn *native_bind_xsave(const struct x86_insn *insn)
 }
 
 /* ---- for those outside ---- */
+
+uint64_t x86_native_in_use(struct x86_cpu *cpu) { return in_use(cpu, true); }
+
+uint32_t x86_native_mxcsr_mask(const struct x86_native *n) { return n->mxcsr_mask; }
 
 void x86_native_get_xsave(struct x86_cpu *cpu, void *buf, size_t size)
 {
