@@ -8,6 +8,7 @@ PLAIN_SYMS := $(foreach s,memcpy memmove memset memcmp bcmp,--redefine-sym $(s)=
 
 $(foreach k,obj asan fuzz,$(foreach d,isa/x86 engine/soft,$(B)/$(k)/$(d)/%.o) $(B)/$(k)/lib/plain.o): ALL_CFLAGS += -mgeneral-regs-only
 $(foreach d,isa/x86 engine/soft,$(B)/obj/$(d)/%.o): POST = $(Q)objcopy $(PLAIN_SYMS) $@
+$(PLAIN_OBJ) $(PLAIN_OBJ:$(B)/obj/%=$(B)/asan/%) $(PLAIN_OBJ:$(B)/obj/%=$(B)/fuzz/%): mk/plain.mk
 
 .DELETE_ON_ERROR:
 .PHONY: check-plain
