@@ -253,12 +253,14 @@ bool soft_ends_block(const struct x86_insn *insn)
 
 static void decode(struct soft_block *b, const uint8_t *code, unsigned avail, unsigned mode)
 {
-    b->count = b->bytes = 0;
+    b->count = b->bytes = b->runs = 0;
+    b->native = false;
     while (b->count < SOFT_BLOCK_MAX && b->bytes < avail) {
         struct x86_insn *insn = &b->insn[b->count];
         if (x86_decode(insn, code + b->bytes, avail - b->bytes, mode) != X86_DECODE_OK)
             break;
         x86_bind(insn);
+        b->native |= x86_is_native(insn);
         b->count++;
         b->bytes = (uint16_t)(b->bytes + insn->len);
         if (soft_ends_block(insn))

@@ -65,6 +65,8 @@ struct soft_block {
     struct soft_block *page_next;
     struct xl_block *xl; /* its translations, if made since the last flush of those */
     uint32_t xl_generation;
+    uint8_t runs; /* how often xl_run.c had it interpreted */
+    bool native;  /* has instructions that run on the host's vector or x87 unit */
     struct x86_insn insn[] __attribute__((aligned(64)));
 };
 

@@ -101,7 +101,8 @@ struct xl {
     struct xl_jump jump[XL_JUMPS];
 
     bool on;
-    bool exact; /* treat all flags as live */
+    bool exact;        /* treat all flags as live */
+    uint8_t cold_runs; /* a block is interpreted so often before it is translated (tests: 0) */
     uint8_t *rw, *rx;
     uint32_t size;        /* of the code, and of the arena */
     uint32_t used, first; /* of the code; where the thunks end */

@@ -76,6 +76,29 @@ static int emulate_last(struct x86_cpu *cpu, const struct x86_insn *insn, uint64
 
 /* ---- running ---- */
 
+enum { COLD_RUNS = 4 };
+
+/* A block that has hardly been run is not worth a translation yet. */
+static bool is_cold(const struct xl *xl, struct soft_block *sb)
+{
+    return !sb->native && sb->runs < xl->cold_runs && ++sb->runs;
+}
+
+static void interpret(struct x86_cpu *cpu, const struct soft_block *sb)
+{
+    const struct x86_insn *insn = sb->insn, *end = insn + sb->count;
+
+    cpu->stop = 0;
+    do {
+        const uint64_t rip = cpu->rip;
+        cpu->insn_rip = rip;
+        cpu->rip = rip + insn->len;
+        insn->exec(cpu, insn);
+        insn++;
+    } while (!cpu->stop && insn < end);
+    cpu->insns += (uint64_t)(insn - sb->insn);
+}
+
 /* x86_exec_fn: generated code from cpu->rip on, as if it were one instruction of no length. */
 static void run_code(struct x86_cpu *cpu, const struct x86_insn *insn)
 {
@@ -89,6 +112,11 @@ static void run_code(struct x86_cpu *cpu, const struct x86_insn *insn)
 
     (void)insn;
     for (;;) {
+        if (is_cold(xl, sb)) {
+            link = NULL;
+            interpret(cpu, sb);
+            goto check;
+        }
         xl_fpu_get(v); /* first: it tells part of the key */
         xl_c_begin(v);
         struct xl_block *b = xl_find(v, sb);
@@ -112,6 +140,7 @@ static void run_code(struct x86_cpu *cpu, const struct x86_insn *insn)
             v->xl_step = true;
             return;
         }
+    check:
         if (atomic_load_explicit(&xl->poll, memory_order_relaxed)) {
             xl->polls++;
             return;
@@ -244,6 +273,7 @@ int xl_init(struct soft_vcpu *v)
     xl->fn_emulate = (uint64_t)(uintptr_t)emulate;
     xl->fn_last = (uint64_t)(uintptr_t)emulate_last;
     xl->generation = xl->pages_now = 1;
+    xl->cold_runs = COLD_RUNS;
     xl_thunks(v);
     if (v->vm->perf)
         xl_perf_thunks(v);

@@ -39,3 +39,8 @@ void x86_bind(struct x86_insn *insn)
             fn = binder[i](insn);
     insn->exec = fn ? fn : exec_undefined;
 }
+
+bool x86_is_native(const struct x86_insn *insn)
+{
+    return insn->op != X86_OP_INVALID && insn->exec == x86_bind_native(insn);
+}

@@ -316,6 +316,8 @@ void x86_queue_exception(struct x86_cpu *cpu, const struct x86_exception *exc);
 
 /* Sets insn->exec to what executes it (never NULL). */
 void x86_bind(struct x86_insn *insn);
+/* Whether it is executed on the host's vector or x87 unit, or handles their state; of a bound one. */
+bool x86_is_native(const struct x86_insn *insn);
 /* Fetches and decodes the instruction at cpu->rip for this mode; throws nothing: an #PF, #GP or #UD
  * of the fetch comes back as false with cpu->exc filled. *gpa (may be NULL): guest-physical address
  * of its first byte, or -1 if it crosses a page. */

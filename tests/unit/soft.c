@@ -16,6 +16,7 @@ enum { RAM = 2 << 20, CODE = 0x8000 };
 /* tests/unit/xl.c runs all this with another. */
 #ifndef SOFT_TEST_MODE
 #define SOFT_TEST_MODE "interp"
+#define SOFT_TEST_VCPU(vcpu)
 #define SOFT_TEST_NAME "soft"
 #define SOFT_TEST_MORE()
 #endif
@@ -50,6 +51,7 @@ static struct guest make(bool chip)
                                                    .userspace_addr = (uintptr_t)g.ram };
     CHECK_EQ(ops->set_user_memory_region(g.vm, &r), 0);
     CHECK_EQ(ops->create_vcpu(g.vm, 0, &g.vcpu), 0);
+    SOFT_TEST_VCPU(g.vcpu);
     g.run = g.vcpu->run;
     return g;
 }

@@ -2,9 +2,11 @@
 /* The translator: everything tests/unit/soft.c does, and the same code by it and by the
  * interpreter, hand-written and random, compared. */
 static void more(void);
-#define SOFT_TEST_MODE   "translate"
-#define SOFT_TEST_NAME   "xl"
-#define SOFT_TEST_MORE() more()
+#include "engine/soft/soft.h"
+#define SOFT_TEST_MODE       "translate"
+#define SOFT_TEST_VCPU(vcpu) (((struct soft_vcpu *)(vcpu))->xl.cold_runs = 0) /* no interpreter */
+#define SOFT_TEST_NAME       "xl"
+#define SOFT_TEST_MORE()     more()
 #include "tests/unit/soft.c"
 
 enum {
