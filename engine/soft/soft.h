@@ -169,6 +169,10 @@ static inline struct soft_vcpu *soft_vcpu_of(struct x86_cpu *cpu)
 {
     return container_of(cpu, struct soft_vcpu, cpu);
 }
+/* Offset from gs of the current view's own part. */
+#define XL_VIEW(field)                                                                             \
+    ((int32_t)(ALIGN_UP(sizeof(struct soft_vcpu), 0x1000) - offsetof(struct soft_vcpu, cpu) +      \
+               offsetof(struct xl_view, field)))
 static inline struct soft_vm *soft_vm_of(struct engine_vm *vm) { return (struct soft_vm *)vm; }
 
 /* Before anything that may use the host's vector or x87 registers, or looks at cpu->xsave. */
@@ -239,6 +243,10 @@ bool soft_ends_block(const struct x86_insn *);
 void soft_invalidate_others(struct soft_vm *, struct soft_vcpu *self, const uint8_t *host,
                             unsigned len);
 void soft_inbox_work(struct soft_vcpu *);
+
+/* ---- view.c ---- */
+struct soft_vcpu *soft_vcpu_alloc(void); /* zeroed; NULL: no memory */
+void soft_vcpu_free(struct soft_vcpu *);
 
 /* ---- vcpu.c ---- */
 int soft_create_vcpu(struct engine_vm *, unsigned id, struct engine_vcpu **out);

@@ -474,7 +474,7 @@ void soft_vcpu_destroy(struct soft_vcpu *v)
     soft_pages_free(v->cpu.native, x86_native_size());
     soft_pages_free(v->base.run, 3 * 4096);
     pthread_mutex_destroy(&v->inbox_lock);
-    soft_pages_free(v, sizeof(*v));
+    soft_vcpu_free(v);
 }
 
 int soft_create_vcpu(struct engine_vm *evm, unsigned id, struct engine_vcpu **out)
@@ -485,7 +485,7 @@ int soft_create_vcpu(struct engine_vm *evm, unsigned id, struct engine_vcpu **ou
 
     if (id >= SOFT_MAX_VCPUS)
         return -EINVAL;
-    v = soft_pages_alloc(sizeof(*v));
+    v = soft_vcpu_alloc();
     if (!v)
         return -ENOMEM;
     v->base.ops = vm->base.ops;

@@ -70,6 +70,12 @@ struct xl_in {
     struct xl_in *next;
 };
 
+/* A page in which code was found. */
+struct xl_page {
+    uint64_t page;
+    uint32_t seen; /* xl.pages_now at that time */
+};
+
 /* An indirect branch, to undo it if its target turns out not to be canonical. */
 struct xl_site {
     uint64_t rip;
@@ -81,6 +87,14 @@ struct xl_block {
     uint64_t rip;
     uint32_t key, code;
     struct xl_in *in;
+};
+
+/* What each address space has of its own; behind the state, see view.c. */
+struct xl_view {
+    struct x86_tlb tlb;
+    uint64_t slot[XL_SLOTS]; /* host addresses */
+    struct xl_mode mode[XL_MODES];
+    uint32_t dirty_slots, dirty[XL_SLOTS];
 };
 
 /* The fields down to jump[] are read by generated code. */
@@ -97,7 +111,6 @@ struct xl {
     uint64_t index_mask, page_mask, low_mask[3];
     uint64_t mxcsr_check, fcw_check; /* bits looked at before they are loaded */
     uint64_t fn_emulate, fn_last, fn_fill;
-    uint64_t slot[XL_SLOTS]; /* host addresses */
     struct xl_jump jump[XL_JUMPS];
 
     bool on;
@@ -111,19 +124,16 @@ struct xl {
     uint8_t *arena;
     size_t arena_used;
     uint8_t *stack;
-    uint32_t generation;      /* counts flushes of the code */
-    uint64_t seed[2], seeded; /* of salts */
-    struct xl_mode mode[XL_MODES];
-    bool kernel_local; /* kernel code was translated from a page that is not global */
+    uint32_t generation;           /* counts flushes of the code */
+    uint64_t seed[2], seeded;      /* of salts */
+    struct xl_mode mode[XL_MODES]; /* of the kernel */
+    bool kernel_local;             /* kernel code was translated from a page that is not global */
     struct xl_link *far;
-    uint32_t slots, dirty_slots;
-    uint32_t slot_stub[XL_SLOTS], dirty[XL_SLOTS];
+    uint32_t slots;
+    uint32_t slot_stub[XL_SLOTS];
     /* Linear pages, and large pages, that code was found in since all was last forgotten. */
     uint32_t pages_now;
-    struct {
-        uint64_t page;
-        uint32_t seen; /* pages_now, if so */
-    } pages[4096], large[64];
+    struct xl_page pages[4096], large[64];
     uint64_t blocks, entries, misses, emulated, fills, polls, forgets;
     uint64_t insns, translate_tsc; /* translated, and the time that took */
     uint32_t emulated_op[X86_OP_COUNT];
@@ -142,11 +152,16 @@ struct xl {
     uint64_t timer_tsc; /* what it is set to */
 };
 
+/* ---- view.c ---- */
+struct xl_view *xl_view(struct soft_vcpu *, unsigned id);
+void xl_set_gs(struct soft_vcpu *); /* on the vCPU's thread */
+
 /* ---- xl_run.c ---- */
 WARN_UNUSED int xl_init(struct soft_vcpu *);
 void xl_destroy(struct soft_vcpu *);
 /* Once per run of the vCPU, on its thread. */
 void xl_begin(struct soft_vcpu *);
+void xl_switched(struct soft_vcpu *); /* to another view */
 static inline bool xl_usable(const struct x86_cpu *cpu)
 {
     const uint32_t mask = X86_KEY_CODE32 | X86_KEY_CODE64 | X86_KEY_STACK32 | X86_KEY_FLAT |
@@ -246,7 +261,7 @@ enum { XL_R9 = 9, XL_R10 = 10, XL_R11 = 11 };
 #define XL_GS(field)                                                                               \
     ((int32_t)(offsetof(struct soft_vcpu, xl.field) - offsetof(struct soft_vcpu, cpu)))
 /* Offset from gs of the software TLB's entries. */
-static inline int32_t xl_tlb(bool user) { return user ? XL_CPU(tlb_user.e) : XL_CPU(tlb_super.e); }
+int32_t xl_tlb(bool user);
 static inline int32_t xl_gpr(unsigned r)
 {
     return (int32_t)(offsetof(struct x86_cpu, gpr) + 8 * r);

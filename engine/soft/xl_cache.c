@@ -30,6 +30,13 @@ static uint64_t host(const struct xl *xl, uint32_t code)
     return (uint64_t)(uintptr_t)(xl->rx + code);
 }
 
+static void clear_slots(const struct xl *xl, struct xl_view *view)
+{
+    for (uint32_t i = 0; i < view->dirty_slots; i++)
+        view->slot[view->dirty[i]] = host(xl, xl->slot_stub[view->dirty[i]]);
+    view->dirty_slots = 0;
+}
+
 void xl_link_to(struct soft_vcpu *v, struct xl_link *l, struct xl_block *b)
 {
     struct xl *xl = &v->xl;
@@ -38,9 +45,13 @@ void xl_link_to(struct soft_vcpu *v, struct xl_link *l, struct xl_block *b)
     *in = (struct xl_in){ l, b->in };
     b->in = in;
     if (l->reach == XL_SLOT) {
-        if (xl->slot[l->patch] == host(xl, l->stub))
-            xl->dirty[xl->dirty_slots++] = l->patch;
-        xl->slot[l->patch] = host(xl, b->code);
+        struct xl_view *view = xl_view(v, v->cpu.view_id);
+        if (view->slot[l->patch] == host(xl, l->stub)) {
+            if (view->dirty_slots == XL_SLOTS) /* linked and unlinked often */
+                clear_slots(xl, view);
+            view->dirty[view->dirty_slots++] = l->patch;
+        }
+        view->slot[l->patch] = host(xl, b->code);
         return;
     }
     set_jump(xl, l, b->code);
@@ -51,13 +62,18 @@ void xl_link_to(struct soft_vcpu *v, struct xl_link *l, struct xl_block *b)
     l->target = b;
 }
 
-static void unlink_in(struct xl *xl, struct xl_block *b)
+static void unlink_in(struct soft_vcpu *v, struct xl_block *b)
 {
+    struct xl *xl = &v->xl;
+
     for (struct xl_in *in = b->in; in; in = in->next) {
         struct xl_link *l = in->link;
         if (l->reach == XL_SLOT) {
-            if (xl->slot[l->patch] == host(xl, b->code)) /* stays in dirty[] */
-                xl->slot[l->patch] = host(xl, l->stub);
+            for (unsigned i = 0; i < v->cpu.views; i++) {
+                uint64_t *slot = &xl_view(v, i)->slot[l->patch];
+                if (*slot == host(xl, b->code)) /* stays in dirty[] */
+                    *slot = host(xl, l->stub);
+            }
         } else if (l->target == b) {
             set_jump(xl, l, l->stub);
             if (l->reach == XL_PAGE)
@@ -79,23 +95,24 @@ static uint64_t new_salt(struct xl *xl)
     return x ? x : 1;
 }
 
-static struct xl_mode *mode_of(struct xl *xl, uint32_t key)
+static struct xl_mode *mode_of(struct soft_vcpu *v, uint32_t key)
 {
+    struct xl_mode *mode = key & X86_KEY_USER ? xl_view(v, v->cpu.view_id)->mode : v->xl.mode;
     unsigned i;
 
-    for (i = 0; i < XL_MODES && xl->mode[i].used; i++)
-        if (xl->mode[i].key == key)
-            return &xl->mode[i];
+    for (i = 0; i < XL_MODES && mode[i].used; i++)
+        if (mode[i].key == key)
+            return &mode[i];
     if (i == XL_MODES)
-        i = (unsigned)(xl->seeded % XL_MODES);
-    xl->mode[i] = (struct xl_mode){ .key = key, .used = true };
-    return &xl->mode[i];
+        i = (unsigned)(v->xl.seeded % XL_MODES);
+    mode[i] = (struct xl_mode){ .key = key, .used = true };
+    return &mode[i];
 }
 
 void xl_set_salt(struct soft_vcpu *v)
 {
     struct xl *xl = &v->xl;
-    struct xl_mode *m = mode_of(xl, xl_key(&v->cpu));
+    struct xl_mode *m = mode_of(v, xl_key(&v->cpu));
 
     if (!m->salt)
         m->salt = new_salt(xl);
@@ -113,19 +130,23 @@ void xl_jump_to(struct soft_vcpu *v, const struct xl_block *b)
         (struct xl_jump){ .tag = xl->minus_salt - b->rip, .code = host(xl, b->code) };
 }
 
-/* What was found by the translations of kernel or user code may be elsewhere now. */
-static void forget(struct xl *xl, bool user)
+/* What was found by the translations of a view's user code, or of kernel code, may be elsewhere
+ * now. */
+static void forget_view(struct soft_vcpu *v, unsigned id)
+{
+    struct xl_view *view = xl_view(v, id);
+
+    v->xl.forgets++;
+    for (unsigned i = 0; i < XL_MODES && view->mode[i].used; i++)
+        view->mode[i].salt = 0;
+    clear_slots(&v->xl, view);
+}
+
+static void forget_kernel(struct xl *xl)
 {
     xl->forgets++;
     for (unsigned i = 0; i < XL_MODES && xl->mode[i].used; i++)
-        if (!(xl->mode[i].key & X86_KEY_USER) == !user)
-            xl->mode[i].salt = 0;
-    if (user) {
-        for (uint32_t i = 0; i < xl->dirty_slots; i++)
-            xl->slot[xl->dirty[i]] = host(xl, xl->slot_stub[xl->dirty[i]]);
-        xl->dirty_slots = 0;
-        return;
-    }
+        xl->mode[i].salt = 0;
     for (struct xl_link *l = xl->far; l; l = l->next_far) {
         set_jump(xl, l, l->stub);
         l->target = NULL;
@@ -134,10 +155,13 @@ static void forget(struct xl *xl, bool user)
     xl->kernel_local = false;
 }
 
-static void forget_all(struct xl *xl)
+static void forget_all(struct soft_vcpu *v)
 {
-    forget(xl, false);
-    forget(xl, true);
+    struct xl *xl = &v->xl;
+
+    forget_kernel(xl);
+    for (unsigned i = 0; i < v->cpu.views; i++)
+        forget_view(v, i);
     if (!++xl->pages_now) {
         memset(xl->pages, 0, sizeof(xl->pages));
         memset(xl->large, 0, sizeof(xl->large));
@@ -145,50 +169,74 @@ static void forget_all(struct xl *xl)
     }
 }
 
+static void note_page(struct xl *xl, struct xl_page *p, uint64_t page)
+{
+    p->page = page;
+    p->seen = xl->pages_now;
+}
+
+static bool noted(const struct xl *xl, const struct xl_page *p) { return p->seen == xl->pages_now; }
+
+static struct xl_page *page_of(struct xl *xl, uint64_t page)
+{
+    return &xl->pages[page % ARRAY_LEN(xl->pages)];
+}
+
+static struct xl_page *large_of(struct xl *xl, uint64_t large)
+{
+    return &xl->large[large % ARRAY_LEN(xl->large)];
+}
+
+/* Its page was just fetched from, so the software TLB has it. */
 void xl_found(struct soft_vcpu *v)
 {
     struct xl *xl = &v->xl;
-    const uint64_t page = v->cpu.rip >> 12, large = page >> 9;
-    struct x86_walk w;
-    const unsigned i = page % ARRAY_LEN(xl->pages), j = large % ARRAY_LEN(xl->large);
+    const bool user = v->cpu.cpl == 3;
+    const struct x86_tlb *t = v->cpu.tlb[user];
+    const uint64_t page = v->cpu.rip >> 12, id = page << 1 | user;
+    const unsigned i = page % X86_TLB_SIZE;
+    struct xl_page *p = page_of(xl, page);
 
-    if (xl->pages[i].page == page && xl->pages[i].seen == xl->pages_now)
+    if (p->page == id && noted(xl, p))
         return;
-    xl->pages[i].page = page;
-    xl->pages[i].seen = xl->pages_now;
-    if (!x86_try_walk(&v->cpu, v->cpu.rip, X86_EXEC, v->cpu.cpl == 3, &w) || w.shift > 12) {
-        xl->large[j].page = large;
-        xl->large[j].seen = xl->pages_now;
+    note_page(xl, p, id);
+    const bool known = t->e[i].x == page;
+    if (!known || (t->large[i / 64] & BIT(i % 64))) { /* of 2 MiB, 4 MiB or 1 GiB */
+        note_page(xl, large_of(xl, page >> 10), id);
+        note_page(xl, large_of(xl, page >> 18), id);
     }
-    if (v->cpu.cpl != 3 && !w.global)
+    if (!user && !(known && (t->global[i / 64] & BIT(i % 64))))
         xl->kernel_local = true;
 }
 
 void xl_tlb_flushed(struct x86_cpu *cpu, enum x86_tlb_event what, uint64_t arg)
 {
-    struct xl *xl = &soft_vcpu_of(cpu)->xl;
+    struct soft_vcpu *v = soft_vcpu_of(cpu);
+    struct xl *xl = &v->xl;
     const uint64_t page = arg >> 12;
 
     if (!xl->on)
         return;
     switch (what) {
-    case X86_TLB_ALL: forget_all(xl); break;
+    case X86_TLB_ALL: forget_all(v); break;
     case X86_TLB_LOCAL:
     case X86_TLB_SWITCH:
         if (xl->kernel_local)
-            forget_all(xl);
-        else
-            forget(xl, true);
+            forget_all(v);
+        else if (what == X86_TLB_LOCAL)
+            forget_view(v, cpu->view_id);
+        if (what == X86_TLB_SWITCH)
+            xl_switched(v);
         break;
-    case X86_TLB_PAGE: break;
+    case X86_TLB_PAGE: return;
     case X86_TLB_CODE_PAGE:
-        if (xl->pages[page % ARRAY_LEN(xl->pages)].seen == xl->pages_now ||
-            xl->large[(page >> 9) % ARRAY_LEN(xl->large)].seen == xl->pages_now)
-            forget_all(xl);
+        if (noted(xl, page_of(xl, page)) || noted(xl, large_of(xl, page >> 10)) ||
+            noted(xl, large_of(xl, page >> 18)))
+            forget_all(v);
         break;
-    case X86_TLB_VIEW: break;
+    case X86_TLB_VIEW: forget_view(v, (unsigned)arg); return;
     }
-    xl_set_salt(soft_vcpu_of(cpu));
+    xl_set_salt(v);
 }
 
 /* ---- blocks ---- */
@@ -202,7 +250,7 @@ void xl_drop(struct soft_vcpu *v, struct soft_block *sb)
             struct xl_jump *j = &xl->jump[b->rip & (XL_JUMPS - 1)];
             if (j->code == host(xl, b->code))
                 *j = (struct xl_jump){ .code = 0 };
-            unlink_in(xl, b);
+            unlink_in(v, b);
         }
     sb->xl = NULL;
 }
@@ -213,7 +261,7 @@ void xl_flush(struct soft_vcpu *v)
 
     if (!xl->on)
         return;
-    forget_all(xl);
+    forget_all(v);
     xl->used = xl->first;
     xl->arena_used = 0;
     xl->slots = 0;

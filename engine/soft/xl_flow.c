@@ -82,7 +82,7 @@ static void link_op(struct xl_tr *t, unsigned op, uint64_t rip)
     l->reach = !((rip ^ t->start) >> 12) ? XL_PAGE : t->user ? XL_SLOT : XL_KERNEL;
     if (l->reach == XL_SLOT) {
         l->patch = xl->slots++;
-        xl_gs(t, 0, 0xff, op == CALL ? 2 : 4, XL_GS(slot[0]) + (int32_t)(8 * l->patch));
+        xl_gs(t, 0, 0xff, op == CALL ? 2 : 4, XL_VIEW(slot[0]) + (int32_t)(8 * l->patch));
     } else {
         if (op > 0xff)
             xl_b(t, 0x0f);
@@ -102,7 +102,8 @@ static void link_stubs(struct xl_tr *t)
         l->stub = (uint32_t)(t->p - xl->rw);
         if (l->reach == XL_SLOT) {
             xl->slot_stub[l->patch] = l->stub;
-            xl->slot[l->patch] = (uint64_t)(uintptr_t)(xl->rx + l->stub);
+            for (unsigned k = 0; k < X86_VIEWS; k++)
+                xl_view(t->v, k)->slot[l->patch] = (uint64_t)(uintptr_t)(xl->rx + l->stub);
         } else {
             uint32_t rel = l->stub - (l->patch + 4);
             memcpy(xl->rw + l->patch, &rel, 4);

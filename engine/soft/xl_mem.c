@@ -6,6 +6,8 @@
 
 _Static_assert(sizeof(struct x86_tlb_entry) == 32 && X86_TLB_SIZE == 1024, "used below");
 
+int32_t xl_tlb(bool user) { return user ? XL_VIEW(tlb.e) : XL_CPU(tlb_super.e); }
+
 bool xl_address_ok(const struct xl_tr *t, const struct x86_insn *in)
 {
     if (in->flags & X86_INSN_VSIB)

@@ -353,12 +353,18 @@ static void prepare_thread(void)
     pthread_once(&segv_once, install_segv);
 }
 
+void xl_switched(struct soft_vcpu *v)
+{
+    if (of_thread == v)
+        xl_set_gs(v);
+}
+
 void xl_begin(struct soft_vcpu *v)
 {
-    if (!v->xl.on || of_thread == v)
+    if (!v->xl.on)
         return;
     if (!of_thread)
         prepare_thread();
     of_thread = v;
-    syscall(SYS_arch_prctl, ARCH_SET_GS, &v->cpu);
+    xl_set_gs(v);
 }
