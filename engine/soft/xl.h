@@ -107,7 +107,7 @@ struct xl {
     uint64_t poison;
     uint64_t c_sp, r_sp; /* stack pointers: of C; of generated code while C runs */
     uint16_t flags;      /* al: OF, ah: the rest, as LAHF has them */
-    uint64_t rcx, tmp;
+    uint64_t rax, rcx, tmp;
     uint64_t index_mask, page_mask, low_mask[3];
     uint64_t mxcsr_check, fcw_check; /* bits looked at before they are loaded */
     uint64_t fn_emulate, fn_last, fn_fill;
@@ -115,6 +115,7 @@ struct xl {
 
     bool on;
     bool exact;        /* treat all flags as live */
+    bool bmi2;         /* may use it */
     uint8_t cold_runs; /* a block is interpreted so often before it is translated (tests: 0) */
     uint8_t *rw, *rx;
     uint32_t size;        /* of the code, and of the arena */
@@ -233,6 +234,30 @@ struct xl_cold { /* out of line: the instruction by the interpreter */
     uint8_t *resume; /* NULL: it ends the block */
 };
 
+/* An access to be checked: size bytes from host register reg + disp, 64 bits wide. */
+struct xl_access {
+    unsigned reg;
+    int32_t disp;
+    unsigned size;
+    bool write;
+    bool fill_read; /* what comes first does not write: do not set the dirty bit yet */
+    uint16_t cold;
+};
+
+/* A jump out of line. */
+struct xl_jump_out {
+    uint8_t *rel32, *retry; /* retry: a TLB miss, where to look again; else NULL */
+    bool flags_saved;       /* by xl_flags_save() */
+    struct xl_access access;
+};
+
+/* Host address base + index + disp: host registers. */
+enum { XL_NO_INDEX = 16 };
+struct xl_ref {
+    unsigned base, index;
+    int32_t disp;
+};
+
 struct xl_tr {
     struct soft_vcpu *v;
     struct xl *xl;
@@ -244,11 +269,7 @@ struct xl_tr {
     bool live;                  /* flags before the instruction are needed */
     struct xl_cold cold[XL_MAX_COLD];
     unsigned colds;
-    struct {
-        uint8_t *rel32, *retry; /* retry: a TLB miss, where to look again; else NULL */
-        uint16_t cold, size;
-        bool write;
-    } jump[XL_MAX_JUMPS];
+    struct xl_jump_out jump[XL_MAX_JUMPS];
     unsigned jumps;
     struct xl_link *link[XL_MAX_LINKS]; /* whose stubs are to be made */
     unsigned links;
@@ -297,14 +318,40 @@ unsigned xl_get(struct xl_tr *, unsigned guest, unsigned scratch);
 void xl_get_to(struct xl_tr *, unsigned w, unsigned dst, unsigned guest);
 void xl_put_from(struct xl_tr *, unsigned w, unsigned guest, unsigned src);
 
+void xl_rorx(struct xl_tr *, unsigned dst, unsigned src, unsigned n); /* BMI2 */
+/* gs:[base + disp] */
+void xl_gsb(struct xl_tr *, unsigned w, unsigned op, unsigned reg, unsigned base, int32_t disp);
+/* Instruction with memory operand ref. */
+void xl_op_ref(struct xl_tr *, unsigned w, unsigned op, unsigned reg, const struct xl_ref *);
+void xl_modrm_ref(struct xl_tr *, unsigned reg, const struct xl_ref *);
+
 /* xl_mem.c */
-/* r9 = linear address of the memory operand. False: not by us (nothing emitted). */
-WARN_UNUSED bool xl_address(struct xl_tr *, const struct x86_insn *);
 WARN_UNUSED bool xl_address_ok(const struct xl_tr *, const struct x86_insn *);
 /* r9 = effective address, without segment. */
 void xl_effective(struct xl_tr *, const struct x86_insn *);
-/* r9: linear → host address, or off to the cold stub. */
+/* r9 = linear address of the memory operand. False: not by us (nothing emitted). */
+WARN_UNUSED bool xl_address(struct xl_tr *, const struct x86_insn *);
+/* r9: linear → host address, or off to the cold stub. r10, r11 are scratch. */
 void xl_check(struct xl_tr *, unsigned size, bool write, unsigned cold);
+/* Both in one, better: the memory operand, or guest register + off, as it may be addressed. False:
+ * not by us.
+ * In ref are guest registers in host registers, r9 and r10; r11 is free. */
+WARN_UNUSED bool xl_operand(struct xl_tr *, const struct x86_insn *, unsigned size, bool write,
+                            unsigned cold, struct xl_ref *);
+void xl_base_operand(struct xl_tr *, unsigned guest, int32_t off, unsigned size, bool write,
+                     unsigned cold, struct xl_ref *);
+static inline void xl_stack_operand(struct xl_tr *t, int32_t off, unsigned size, bool write,
+                                    unsigned cold, struct xl_ref *ref)
+{
+    xl_base_operand(t, X86_RSP, off, size, write, cold, ref);
+}
+/* r10 = addend for the access. */
+void xl_check_at(struct xl_tr *, const struct xl_access *);
+/* Without BMI2, around code that changes flags: they are in r11, rax is scratch. */
+void xl_flags_save(struct xl_tr *);
+void xl_flags_restore(struct xl_tr *);
+
+/* xl_cold.c */
 void xl_jump_cold(struct xl_tr *, unsigned cold); /* the rel32 of a jump there */
 void xl_fill_thunks(struct xl_tr *);
 unsigned xl_cold_new(struct xl_tr *, const struct x86_insn *);

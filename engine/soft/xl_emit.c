@@ -72,6 +72,43 @@ void xl_gsx(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, unsigned ind
     xl_i32(t, (uint32_t)disp);
 }
 
+void xl_gsb(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, unsigned base, int32_t disp)
+{
+    xl_b(t, 0x65);
+    rex(t, w, reg, 0, base);
+    opcode(t, op);
+    xl_b(t, 0x80 | (reg & 7) << 3 | (base & 7));
+    if ((base & 7) == 4)
+        xl_b(t, 0x24);
+    xl_i32(t, (uint32_t)disp);
+}
+
+void xl_modrm_ref(struct xl_tr *t, unsigned reg, const struct xl_ref *m)
+{
+    bool d8 = m->disp >= -128 && m->disp < 128;
+    unsigned mod = !m->disp && (m->base & 7) != 5 ? 0 : d8 ? 0x40 : 0x80;
+
+    if (m->index == XL_NO_INDEX) {
+        xl_b(t, mod | (reg & 7) << 3 | (m->base & 7));
+        if ((m->base & 7) == 4)
+            xl_b(t, 0x24);
+    } else {
+        xl_b(t, mod | (reg & 7) << 3 | 4);
+        xl_b(t, (m->index & 7) << 3 | (m->base & 7));
+    }
+    if (mod == 0x40)
+        xl_b(t, (uint8_t)m->disp);
+    else if (mod)
+        xl_i32(t, (uint32_t)m->disp);
+}
+
+void xl_op_ref(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, const struct xl_ref *m)
+{
+    rex(t, w, reg, m->index == XL_NO_INDEX ? 0 : m->index, m->base);
+    opcode(t, op);
+    xl_modrm_ref(t, reg, m);
+}
+
 void xl_lea(struct xl_tr *t, unsigned w, unsigned reg, int base, int index, unsigned scale,
             int32_t disp)
 {
@@ -131,6 +168,17 @@ void xl_pext(struct xl_tr *t, unsigned dst, unsigned src, int32_t gs_mask)
     xl_b(t, 4 | (dst & 7) << 3);
     xl_b(t, 0x25);
     xl_i32(t, (uint32_t)gs_mask);
+}
+
+/* VEX.LZ.F2.0F3A.W1 F0 /r ib */
+void xl_rorx(struct xl_tr *t, unsigned dst, unsigned src, unsigned n)
+{
+    xl_b(t, 0xc4);
+    xl_b(t, (dst & 8 ? 0 : 0x80) | 0x40 | (src & 8 ? 0 : 0x20) | 3);
+    xl_b(t, 0xfb);
+    xl_b(t, 0xf0);
+    xl_b(t, 0xc0 | (dst & 7) << 3 | (src & 7));
+    xl_b(t, n);
 }
 
 static void rel32(struct xl_tr *t, const uint8_t *to)

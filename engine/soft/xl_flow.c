@@ -4,13 +4,21 @@
 
 #include "engine/soft/soft.h"
 
-/* r9 = rsp + off */
-static void stack_address(struct xl_tr *t, int32_t off)
-{
-    xl_lea(t, t->mode == 8, XL_R9, 8, -1, 0, off);
-}
-
 static void stack_move(struct xl_tr *t, int32_t off) { xl_lea(t, t->mode == 8, 8, 8, -1, 0, off); }
+
+/* A word of the code's size, sign-extended or cut. */
+static void store_imm(struct xl_tr *t, const struct xl_ref *ref, uint64_t v)
+{
+    const unsigned w = t->mode == 8;
+
+    if (w && (uint64_t)(int32_t)v != v) {
+        xl_imm(t, XL_R11, v);
+        xl_op_ref(t, 1, 0x89, XL_R11, ref);
+        return;
+    }
+    xl_op_ref(t, w, 0xc7, 0, ref);
+    xl_i32(t, (uint32_t)v);
+}
 
 bool xl_stack(struct xl_tr *t, const struct x86_insn *in)
 {
@@ -19,50 +27,50 @@ bool xl_stack(struct xl_tr *t, const struct x86_insn *in)
 
     if (in->osz != n)
         return false;
+    struct xl_ref ref;
+    unsigned cold = 0;
     switch (in->op) {
-    case X86_OP_PUSH: {
-        unsigned cold;
+    case X86_OP_PUSH:
+        cold = xl_cold_new(t, in);
         if (o->kind == X86_OPERAND_MEM) {
-            if (!xl_address_ok(t, in))
+            if (!xl_operand(t, in, n, false, cold, &ref))
                 return false;
-            cold = xl_cold_new(t, in);
-            if (!xl_address(t, in))
-                return false;
-            xl_check(t, n, false, cold);
-            xl_rm(t, w, 0x8b, XL_R10, XL_R9, 0);
+            xl_op_ref(t, w, 0x8b, XL_R10, &ref);
             xl_gs(t, 1, 0x89, XL_R10, XL_GS(tmp));
-        } else if (o->kind == X86_OPERAND_GPR || o->kind == X86_OPERAND_IMM) {
-            cold = xl_cold_new(t, in);
-        } else {
+        } else if (o->kind != X86_OPERAND_GPR && o->kind != X86_OPERAND_IMM) {
             return false;
         }
-        stack_address(t, -(int32_t)n);
-        xl_check(t, n, true, cold);
-        unsigned src = XL_R10;
-        if (o->kind == X86_OPERAND_MEM)
-            xl_gs(t, 1, 0x8b, XL_R10, XL_GS(tmp));
-        else if (o->kind == X86_OPERAND_IMM)
-            xl_imm(t, XL_R10, w ? in->imm : (uint32_t)in->imm);
-        else
-            src = xl_get(t, o->reg, XL_R10);
-        xl_rm(t, w, 0x89, src, XL_R9, 0);
+        xl_stack_operand(t, -(int32_t)n, n, true, cold, &ref);
+        if (o->kind == X86_OPERAND_IMM) {
+            store_imm(t, &ref, in->imm);
+        } else {
+            unsigned src = XL_R11;
+            if (o->kind == X86_OPERAND_MEM)
+                xl_gs(t, 1, 0x8b, XL_R11, XL_GS(tmp));
+            else
+                src = xl_get(t, o->reg, XL_R11);
+            xl_op_ref(t, w, 0x89, src, &ref);
+        }
         stack_move(t, -(int32_t)n);
         return true;
-    }
     case X86_OP_POP:
         if (o->kind != X86_OPERAND_GPR)
             return false;
-        stack_address(t, 0);
-        xl_check(t, n, false, xl_cold_new(t, in));
-        xl_rm(t, w, 0x8b, XL_R10, XL_R9, 0);
-        stack_move(t, (int32_t)n);
-        xl_put_from(t, w, o->reg, XL_R10);
+        xl_stack_operand(t, 0, n, false, xl_cold_new(t, in), &ref);
+        if (xl_host(o->reg) >= 0) {
+            xl_op_ref(t, w, 0x8b, (unsigned)xl_host(o->reg), &ref);
+            if (o->reg != X86_RSP)
+                stack_move(t, (int32_t)n);
+        } else {
+            xl_op_ref(t, w, 0x8b, XL_R11, &ref);
+            stack_move(t, (int32_t)n);
+            xl_put_from(t, w, o->reg, XL_R11);
+        }
         return true;
     case X86_OP_LEAVE:
-        xl_lea(t, w, XL_R9, X86_RBP, -1, 0, 0);
-        xl_check(t, n, false, xl_cold_new(t, in));
+        xl_base_operand(t, X86_RBP, 0, n, false, xl_cold_new(t, in), &ref);
         xl_lea(t, w, 8, X86_RBP, -1, 0, (int32_t)n);
-        xl_rm(t, w, 0x8b, X86_RBP, XL_R9, 0);
+        xl_op_ref(t, w, 0x8b, X86_RBP, &ref);
         return true;
     default: return false;
     }
@@ -214,6 +222,7 @@ bool xl_branch(struct xl_tr *t, const struct x86_insn *in)
 {
     const unsigned w = t->mode == 8, n = t->mode;
     const uint64_t to = t->next + in->imm;
+    struct xl_ref ref;
     uint8_t *at;
     unsigned cold;
 
@@ -271,13 +280,10 @@ bool xl_branch(struct xl_tr *t, const struct x86_insn *in)
                 return false;
             cold = xl_cold_new(t, in);
         } else if (o->kind == X86_OPERAND_MEM) {
-            if (!xl_address_ok(t, in))
-                return false;
             cold = xl_cold_new(t, in);
-            if (!xl_address(t, in))
+            if (!xl_operand(t, in, n, false, cold, &ref))
                 return false;
-            xl_check(t, n, false, cold);
-            xl_rm(t, w, 0x8b, XL_R9, XL_R9, 0);
+            xl_op_ref(t, w, 0x8b, XL_R9, &ref);
         } else if (o->kind == X86_OPERAND_GPR) {
             cold = xl_cold_new(t, in);
             xl_get_to(t, w, XL_R9, o->reg);
@@ -290,10 +296,8 @@ bool xl_branch(struct xl_tr *t, const struct x86_insn *in)
         }
         if (in->op == X86_OP_CALL_IND)
             xl_gs(t, 1, 0x89, XL_R9, XL_GS(tmp));
-        stack_address(t, -(int32_t)n);
-        xl_check(t, n, true, cold);
-        xl_imm(t, XL_R10, w ? t->next : (uint32_t)t->next);
-        xl_rm(t, w, 0x89, XL_R10, XL_R9, 0);
+        xl_stack_operand(t, -(int32_t)n, n, true, cold, &ref);
+        store_imm(t, &ref, t->next);
         stack_move(t, -(int32_t)n);
         if (in->op == X86_OP_CALL_IND) {
             indirect_call(t);
@@ -307,9 +311,8 @@ bool xl_branch(struct xl_tr *t, const struct x86_insn *in)
         return true;
     }
     case X86_OP_RET:
-        stack_address(t, 0);
-        xl_check(t, n, false, xl_cold_new(t, in));
-        xl_rm(t, w, 0x8b, XL_R9, XL_R9, 0);
+        xl_stack_operand(t, 0, n, false, xl_cold_new(t, in), &ref);
+        xl_op_ref(t, w, 0x8b, XL_R9, &ref);
         stack_move(t, (int32_t)(n + (uint16_t)in->imm));
         indirect_return(t, (int64_t)n + (uint16_t)in->imm);
         return true;

@@ -230,26 +230,36 @@ bool xl_insn(struct xl_tr *t, const struct x86_insn *in)
     if (m && !in->has_modrm)
         moffs = true;
 
+    struct xl_ref ref = { 0, XL_NO_INDEX, 0 };
     if (m) {
         unsigned cold = xl_cold_new(t, in);
-        if (!xl_address(t, in))
+        if (!xl_operand(t, in, m->size, m->access & X86_ACC_W, cold, &ref))
             return false;
-        xl_check(t, m->size, m->access & X86_ACC_W, cold);
+        take(t, &reg, XL_R11, NULL);
+        if (reg.loaded && ref.base == XL_R9 && vv.guest >= 8 && ref.index != XL_NO_INDEX) {
+            xl_lea(t, 1, XL_R9, XL_R9, (int)ref.index, 0, ref.disp); /* two more registers */
+            ref = (struct xl_ref){ XL_R9, XL_NO_INDEX, 0 };
+            take(t, &vv, XL_R10, &reg);
+        } else {
+            take(t, &vv, reg.loaded ? XL_R9 : XL_R11, &reg);
+        }
+    } else {
+        take(t, &reg, XL_R10, NULL);
+        take(t, &rm, XL_R11, &reg);
+        take(t, &vv, XL_R9, reg.loaded && reg.guest == vv.guest ? &reg : &rm);
     }
-    take(t, &reg, XL_R10, NULL);
-    take(t, &rm, XL_R11, &reg);
-    take(t, &vv, m ? XL_R11 : XL_R9, reg.loaded && reg.guest == vv.guest ? &reg : &rm);
 
     const unsigned w = (in->rex & 8) != 0;
-    const unsigned r = grp ? in->modrm >> 3 & 7u : reg.host, b = m ? XL_R9 : rm.host;
+    const unsigned r = grp ? in->modrm >> 3 & 7u : reg.host, b = m ? ref.base : rm.host,
+                   x = ref.index == XL_NO_INDEX ? 0 : ref.index;
     if (vex) {
         xl_b(t, 0xc4);
-        xl_b(t, (r & 8 ? 0 : 0x80) | 0x40 | (b & 8 ? 0 : 0x20) | in->map);
+        xl_b(t, (r & 8 ? 0 : 0x80) | (x & 8 ? 0 : 0x40) | (b & 8 ? 0 : 0x20) | in->map);
         xl_b(t, w << 7 | (~(vv.guest < 0 ? 0u : vv.host) & 15) << 3 | (in->ll & 1) << 2 | in->pp);
         xl_b(t, opcode);
     } else {
         prefixes(t, in);
-        unsigned rex = 0x40 | w << 3 | (r & 8) >> 1 | (b & 8) >> 3;
+        unsigned rex = 0x40 | w << 3 | (r & 8) >> 1 | (x & 8) >> 2 | (b & 8) >> 3;
         if (rex != 0x40 || byte_rex)
             xl_b(t, rex);
         if (in->map == X86_MAP_1BYTE && opcode == 0x82)
@@ -265,7 +275,7 @@ bool xl_insn(struct xl_tr *t, const struct x86_insn *in)
         map_and_opcode(t, in, oreg ? (opcode & ~7u) | (b & 7) : opcode);
     }
     if (m)
-        xl_b(t, (moffs ? 0 : (r & 7) << 3) | 1);
+        xl_modrm_ref(t, moffs ? 0 : r, &ref);
     else if (in->op == X86_OP_FENCE)
         xl_b(t, in->modrm);
     else if (in->has_modrm)

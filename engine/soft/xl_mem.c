@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The translator's memory accesses: address, software TLB look-up inline, and what is out of line.
- */
+/* The translator's memory accesses: address, software TLB look-up inline. What is out of line is in
+ * xl_cold.c, one check for several accesses in xl_group.c. */
 #include "engine/soft/soft.h"
-#include "isa/x86/emu.h"
 
 _Static_assert(sizeof(struct x86_tlb_entry) == 32 && X86_TLB_SIZE == 1024, "used below");
 
 int32_t xl_tlb(bool user) { return user ? XL_VIEW(tlb.e) : XL_CPU(tlb_super.e); }
+enum { INDEX_MASK = (X86_TLB_SIZE - 1) << 5 };
 
 bool xl_address_ok(const struct xl_tr *t, const struct x86_insn *in)
 {
@@ -28,7 +28,9 @@ void xl_effective(struct xl_tr *t, const struct x86_insn *in)
         return;
     }
     if (in->base != X86_REG_NONE)
-        base = (int)xl_get(t, in->base, XL_R10);
+        base = (int)xl_get(t, in->base, XL_R9);
+    if (base == XL_R9 && in->index == X86_REG_NONE && !in->disp && w)
+        return;
     if (in->index != X86_REG_NONE)
         index = (int)xl_get(t, in->index, XL_R11);
     xl_lea(t, w, XL_R9, base, index, in->scale, (int32_t)in->disp);
@@ -38,203 +40,228 @@ bool xl_address(struct xl_tr *t, const struct x86_insn *in)
 {
     if (!xl_address_ok(t, in))
         return false;
-    xl_effective(t, in);
+    const int32_t segment =
+        (int32_t)(offsetof(struct x86_cpu, seg) + in->seg * sizeof(struct x86_seg));
     if (t->mode == 8 && in->seg >= X86_FS) {
-        xl_gs(t, 1, 0x8b, XL_R10,
-              (int32_t)(offsetof(struct x86_cpu, seg) + in->seg * sizeof(struct x86_seg)));
+        if (in->base == X86_REG_NONE && in->index == X86_REG_NONE &&
+            in->disp == (int32_t)in->disp) {
+            xl_gs(t, 1, 0x8b, XL_R9, segment);
+            if (in->disp)
+                xl_lea(t, 1, XL_R9, XL_R9, -1, 0, (int32_t)in->disp);
+            return true;
+        }
+        xl_effective(t, in);
+        xl_gs(t, 1, 0x8b, XL_R10, segment);
         xl_lea(t, 1, XL_R9, XL_R9, XL_R10, 0, 0);
+        return true;
     }
+    xl_effective(t, in);
     return true;
 }
 
-unsigned xl_cold_new(struct xl_tr *t, const struct x86_insn *in)
+/* ---- checks ---- */
+
+struct tlb_at {
+    int32_t tag, addend; /* of entry 0, from gs */
+};
+
+static struct tlb_at tlb_at(const struct xl_tr *t, bool write)
 {
-    t->cold[t->colds] = (struct xl_cold){ .insn = in, .rip = t->rip };
-    return t->colds++;
+    const int32_t e = xl_tlb(t->user);
+
+    return (struct tlb_at){
+        e + (int32_t)(write ? offsetof(struct x86_tlb_entry, w)
+                            : offsetof(struct x86_tlb_entry, r)),
+        e + (int32_t)offsetof(struct x86_tlb_entry, addend),
+    };
 }
 
-void xl_jump_cold(struct xl_tr *t, unsigned cold)
+/* Where the TLB missed: out of line the entry may be filled for reg + disp, and the check at
+ * `retry` repeated. */
+static void jump_fill(struct xl_tr *t, const struct xl_access *a, uint8_t *retry)
 {
-    t->jump[t->jumps].rel32 = t->p;
-    t->jump[t->jumps].retry = NULL;
-    t->jump[t->jumps++].cold = (uint16_t)cold;
-    xl_i32(t, 0);
+    xl_jump_cold(t, a->cold);
+    struct xl_jump_out *j = &t->jump[t->jumps - 1];
+    j->retry = retry;
+    j->access = *a;
 }
 
-/* The same where the TLB missed: it may be filled, and the check at `retry` repeated. */
-static void jump_fill(struct xl_tr *t, unsigned cold, uint8_t *retry, unsigned size, bool write)
+/* Flags may go. r10 = addend */
+static void check_dead(struct xl_tr *t, const struct xl_access *a, struct tlb_at at)
 {
-    xl_jump_cold(t, cold);
-    t->jump[t->jumps - 1].retry = retry;
-    t->jump[t->jumps - 1].size = (uint16_t)size;
-    t->jump[t->jumps - 1].write = write;
-}
-
-void xl_check(struct xl_tr *t, unsigned size, bool write, unsigned cold)
-{
-    const int32_t tlb = xl_tlb(t->user);
-    const int32_t tag = tlb + (int32_t)(write ? offsetof(struct x86_tlb_entry, w)
-                                              : offsetof(struct x86_tlb_entry, r));
-    const int32_t addend = tlb + (int32_t)offsetof(struct x86_tlb_entry, addend);
     uint8_t *retry = t->p;
+    unsigned lin = a->reg;
 
-    if (!t->live) {
-        xl_mov(t, 1, XL_R10, XL_R9);
+    if (a->disp) {
+        xl_lea(t, 1, XL_R9, (int)a->reg, -1, 0, a->disp);
+        lin = XL_R9;
+    }
+    if (t->xl->bmi2) {
+        xl_rorx(t, XL_R10, lin, 7);
+    } else {
+        xl_mov(t, 1, XL_R10, lin);
         xl_rr(t, 1, 0xc1, 5, XL_R10); /* shr r10, 7 */
         xl_b(t, 7);
-        xl_rr(t, 0, 0x81, 4, XL_R10); /* and r10d, index << 5 */
-        xl_i32(t, 0x7fe0);
-        xl_lea(t, 1, XL_R11, XL_R9, -1, 0, (int32_t)size - 1);
-        xl_rr(t, 1, 0xc1, 5, XL_R11); /* shr r11, 12 */
-        xl_b(t, 12);
-        xl_gsx(t, 1, 0x3b, XL_R11, XL_R10, 0, tag); /* cmp */
-        xl_b(t, 0x0f);
-        xl_b(t, 0x85); /* jne */
-        jump_fill(t, cold, retry, size, write);
-        xl_gsx(t, 1, 0x03, XL_R9, XL_R10, 0, addend); /* add */
-        return;
     }
-    /* ~page + tag + 1 is 0 if they are equal; nothing here touches flags. */
-    xl_pext(t, XL_R10, XL_R9, XL_GS(index_mask));
+    xl_rr(t, 0, 0x81, 4, XL_R10); /* and r10d */
+    xl_i32(t, INDEX_MASK);
+    xl_lea(t, 1, XL_R11, (int)lin, -1, 0, (int32_t)a->size - 1);
+    xl_rr(t, 1, 0xc1, 5, XL_R11); /* shr r11, 12 */
+    xl_b(t, 12);
+    xl_gsb(t, 1, 0x3b, XL_R11, XL_R10, at.tag); /* cmp */
+    xl_b(t, 0x0f);
+    xl_b(t, 0x85); /* jne */
+    jump_fill(t, a, retry);
+    xl_gsb(t, 1, 0x8b, XL_R10, XL_R10, at.addend);
+}
+
+/* Without touching flags: ~page + tag + 1 is 0 if they are equal. r10 = addend */
+static void check_live(struct xl_tr *t, const struct xl_access *a, struct tlb_at at)
+{
+    uint8_t *retry = t->p;
+    unsigned lin = a->reg;
+
+    if (a->disp) {
+        xl_lea(t, 1, XL_R9, (int)a->reg, -1, 0, a->disp);
+        lin = XL_R9;
+    }
+    xl_pext(t, XL_R10, lin, XL_GS(index_mask));
     xl_lea(t, 0, XL_R10, -1, XL_R10, 2, 0);
-    xl_gs(t, 1, 0x89, X86_RCX, XL_GS(rcx));
-    xl_lea(t, 1, X86_RCX, XL_R9, -1, 0, (int32_t)size - 1);
+    if (a->reg == XL_R9) {
+        xl_gs(t, 1, 0x89, X86_RCX, XL_GS(rcx));
+        xl_lea(t, 1, X86_RCX, (int)lin, -1, 0, (int32_t)a->size - 1);
+    } else {
+        xl_lea(t, 1, XL_R11, (int)lin, -1, 0, (int32_t)a->size - 1);
+        xl_mov(t, 1, XL_R9, X86_RCX);
+        xl_mov(t, 1, X86_RCX, XL_R11);
+    }
     xl_pext(t, X86_RCX, X86_RCX, XL_GS(page_mask));
     xl_rr(t, 1, 0xf7, 2, X86_RCX); /* not */
-    xl_gsx(t, 1, 0x8b, XL_R11, XL_R10, 3, tag);
+    xl_gsx(t, 1, 0x8b, XL_R11, XL_R10, 3, at.tag);
     xl_lea(t, 1, X86_RCX, X86_RCX, XL_R11, 0, 1);
     uint8_t *hit = xl_jrcxz(t);
-    xl_gs(t, 1, 0x8b, X86_RCX, XL_GS(rcx));
-    xl_b(t, 0xe9);
-    jump_fill(t, cold, retry, size, write);
-    xl_here(t, hit);
-    xl_gs(t, 1, 0x8b, X86_RCX, XL_GS(rcx));
-    xl_gsx(t, 1, 0x8b, XL_R11, XL_R10, 3, addend);
-    xl_lea(t, 1, XL_R9, XL_R9, XL_R11, 0, 0);
-}
-
-static void patch(struct xl_tr *t, uint8_t *rel32)
-{
-    int32_t rel = (int32_t)(t->p - (rel32 + 4));
-
-    __builtin_memcpy(rel32, &rel, 4);
-}
-
-static void emulate_call(struct xl_tr *t, const struct x86_insn *in, uint64_t rip, bool last)
-{
-    xl_imm(t, XL_R9, (uint64_t)(uintptr_t)in);
-    xl_imm(t, XL_R10, rip);
-    if (last)
-        xl_jmp(t, t->xl->rw + t->xl->last);
+    if (a->reg == XL_R9)
+        xl_gs(t, 1, 0x8b, X86_RCX, XL_GS(rcx));
     else
-        xl_call(t, t->xl->rw + t->xl->emulate);
+        xl_mov(t, 1, X86_RCX, XL_R9);
+    xl_b(t, 0xe9);
+    jump_fill(t, a, retry);
+    xl_here(t, hit);
+    if (a->reg == XL_R9)
+        xl_gs(t, 1, 0x8b, X86_RCX, XL_GS(rcx));
+    else
+        xl_mov(t, 1, X86_RCX, XL_R9);
+    xl_gsx(t, 1, 0x8b, XL_R10, XL_R10, 3, at.addend);
 }
 
-void xl_emulated(struct xl_tr *t, const struct x86_insn *in, bool last)
+/* The same on hosts without BMI2: the flags wait in r11, rax in memory. */
+static void check_lahf(struct xl_tr *t, const struct xl_access *a, struct tlb_at at)
 {
-    emulate_call(t, in, t->rip, last);
-}
+    uint8_t *retry = t->p;
+    unsigned lin = a->reg;
 
-/* r9: the linear address that missed, and still in the end. Returns behind the jump that follows if
- * the access is not to be had. */
-static void fill_stub(struct xl_tr *t, unsigned size, bool write, const uint8_t *retry)
-{
-    unsigned log = size & (size - 1) ? XL_FILL_SIZES : (unsigned)__builtin_ctz(size);
-
-    if (log >= XL_FILL_SIZES) {
-        log = XL_FILL_SIZES;
-        xl_imm(t, XL_R11, size);
+    if (a->disp || lin == X86_RAX) {
+        xl_lea(t, 1, XL_R9, (int)a->reg, -1, 0, a->disp);
+        lin = XL_R9;
     }
-    xl_call(t, t->xl->rw + t->xl->fill[write][log]);
-    xl_jmp(t, retry);
+    xl_flags_save(t);
+    xl_mov(t, 1, XL_R10, lin);
+    xl_rr(t, 1, 0xc1, 5, XL_R10); /* shr r10, 7 */
+    xl_b(t, 7);
+    xl_rr(t, 0, 0x81, 4, XL_R10); /* and r10d */
+    xl_i32(t, INDEX_MASK);
+    xl_lea(t, 1, X86_RAX, (int)lin, -1, 0, (int32_t)a->size - 1);
+    xl_rr(t, 1, 0xc1, 5, X86_RAX); /* shr rax, 12 */
+    xl_b(t, 12);
+    xl_gsb(t, 1, 0x3b, X86_RAX, XL_R10, at.tag); /* cmp */
+    xl_b(t, 0x0f);
+    xl_b(t, 0x85); /* jne */
+    jump_fill(t, a, retry);
+    t->jump[t->jumps - 1].flags_saved = true;
+    xl_gsb(t, 1, 0x8b, XL_R10, XL_R10, at.addend);
+    xl_flags_restore(t);
 }
 
-void xl_cold_stubs(struct xl_tr *t)
+void xl_check_at(struct xl_tr *t, const struct xl_access *a)
 {
-    for (unsigned i = 0; i < t->colds; i++) {
-        const struct xl_cold *c = &t->cold[i];
-        uint8_t *overs[4], **over = NULL;
-        for (unsigned j = 0; j < t->jumps; j++) {
-            if (t->jump[j].cold != i || !t->jump[j].retry)
-                continue;
-            if (over) { /* the stub before this comes here if it fails */
-                xl_b(t, 0xeb);
-                *over++ = t->p;
-                xl_b(t, 0);
-            }
-            patch(t, t->jump[j].rel32);
-            fill_stub(t, t->jump[j].size, t->jump[j].write, t->jump[j].retry);
-            if (!over)
-                over = overs;
-        }
-        for (unsigned j = 0; j < t->jumps; j++)
-            if (t->jump[j].cold == i && !t->jump[j].retry)
-                patch(t, t->jump[j].rel32);
-        while (over && over > overs)
-            xl_here(t, *--over);
-        emulate_call(t, c->insn, c->rip, !c->resume);
-        if (c->resume)
-            xl_jmp(t, c->resume);
-    }
+    const struct tlb_at at = tlb_at(t, a->write);
+
+    if (!t->live)
+        check_dead(t, a, at);
+    else if (t->xl->bmi2)
+        check_live(t, a, at);
+    else
+        check_lahf(t, a, at);
 }
 
-enum { JUMP_LEN = 5 };
-
-/* Linear address, size, write. How far to skip behind the return address. */
-static int64_t fill(struct x86_cpu *cpu, uint64_t lin, unsigned size, bool write)
+/* The flags to r11, rax to memory; rax is scratch then. */
+void xl_flags_save(struct xl_tr *t)
 {
-    struct soft_vcpu *v = soft_vcpu_of(cpu);
-
-    xl_c_begin(v);
-    v->xl.fills++;
-    const bool ok = x86_tlb_fill(cpu, lin, size, write ? X86_WRITE : X86_READ, cpu->cpl == 3);
-    xl_c_end(v);
-    return ok ? 0 : JUMP_LEN;
-}
-
-void xl_fill_thunks(struct xl_tr *t)
-{
-    static const uint8_t keep[] = { X86_RCX, X86_RDX, X86_RSI, X86_RDI, 8, 9 };
-    uint8_t *tail[2 * (XL_FILL_SIZES + 1)];
-    unsigned tails = 0;
-
-    t->xl->fn_fill = (uint64_t)(uintptr_t)fill;
-    for (unsigned w = 0; w < 2; w++)
-        for (unsigned i = 0; i <= XL_FILL_SIZES; i++) {
-            t->xl->fill[w][i] = (uint32_t)(t->p - t->xl->rw);
-            if (i < XL_FILL_SIZES)
-                xl_imm(t, XL_R11, 1u << i);
-            xl_imm(t, XL_R10, w);
-            xl_b(t, 0xe9);
-            tail[tails++] = t->p;
-            xl_i32(t, 0);
-        }
-    for (unsigned i = 0; i < tails; i++)
-        patch(t, tail[i]);
-    xl_gs(t, 1, 0x89, X86_RSP, XL_GS(r_sp));
-    xl_gs(t, 1, 0x8b, X86_RSP, XL_GS(c_sp));
-    xl_push(t, X86_RAX);
+    xl_gs(t, 1, 0x89, X86_RAX, XL_GS(rax));
     xl_b(t, 0x9f); /* lahf */
     xl_b(t, 0x0f);
     xl_b(t, 0x90);
     xl_b(t, 0xc0); /* seto al */
-    xl_push(t, X86_RAX);
-    for (unsigned i = 0; i < ARRAY_LEN(keep); i++)
-        xl_push(t, keep[i]);
-    xl_mov(t, 1, X86_RSI, XL_R9);
-    xl_mov(t, 0, X86_RDX, XL_R11);
-    xl_mov(t, 0, X86_RCX, XL_R10);
-    xl_imm(t, X86_RDI, (uint64_t)(uintptr_t)&t->v->cpu);
-    xl_gs(t, 0, 0xff, 2, XL_GS(fn_fill));
-    xl_gs(t, 1, 0x8b, XL_R10, XL_GS(r_sp));
-    xl_rm(t, 1, 0x01, X86_RAX, XL_R10, 0); /* add to the return address */
-    for (unsigned i = ARRAY_LEN(keep); i-- > 0;)
-        xl_pop(t, keep[i]);
-    xl_pop(t, X86_RAX);
+    xl_mov(t, 0, XL_R11, X86_RAX);
+}
+
+void xl_flags_restore(struct xl_tr *t)
+{
+    xl_mov(t, 0, X86_RAX, XL_R11);
     xl_b(t, 0x04);
     xl_b(t, 0x7f); /* add al, 0x7f: OF */
     xl_b(t, 0x9e); /* sahf */
-    xl_pop(t, X86_RAX);
-    xl_mov(t, 1, X86_RSP, XL_R10);
-    xl_b(t, 0xc3);
+    xl_gs(t, 1, 0x8b, X86_RAX, XL_GS(rax));
+}
+
+void xl_check(struct xl_tr *t, unsigned size, bool write, unsigned cold)
+{
+    xl_check_at(t, &(struct xl_access){
+                       .reg = XL_R9, .size = size, .write = write, .cold = (uint16_t)cold });
+    xl_lea(t, 1, XL_R9, XL_R9, XL_R10, 0, 0);
+}
+
+/* ---- operands ---- */
+
+/* Base and displacement as they are: not where the address is cut to 32 bits, but an address that
+ * had to be is no page's then. */
+static bool is_direct(const struct xl_tr *t, const struct x86_insn *in)
+{
+    return in->base < 16 && in->index == X86_REG_NONE && in->asz == t->mode && in->seg < X86_FS &&
+           (t->mode == 8 || (in->disp >= -0x100000 && in->disp <= 0x100000));
+}
+
+bool xl_operand(struct xl_tr *t, const struct x86_insn *in, unsigned size, bool write,
+                unsigned cold, struct xl_ref *ref)
+{
+    struct xl_access a = { .size = size, .write = write, .cold = (uint16_t)cold };
+
+    if (!xl_address_ok(t, in))
+        return false;
+    if (is_direct(t, in)) {
+        a.reg = xl_get(t, in->base, XL_R9);
+        a.disp = a.reg == XL_R9 ? 0 : (int32_t)in->disp;
+        if (a.reg == XL_R9 && in->disp)
+            xl_lea(t, 1, XL_R9, XL_R9, -1, 0, (int32_t)in->disp);
+    } else {
+        a.reg = XL_R9;
+        if (!xl_address(t, in))
+            return false;
+    }
+    xl_check_at(t, &a);
+    *ref = (struct xl_ref){ a.reg, XL_R10, a.disp };
+    return true;
+}
+
+void xl_base_operand(struct xl_tr *t, unsigned guest, int32_t off, unsigned size, bool write,
+                     unsigned cold, struct xl_ref *ref)
+{
+    const struct xl_access a = { .reg = (unsigned)xl_host(guest),
+                                 .disp = off,
+                                 .size = size,
+                                 .write = write,
+                                 .cold = (uint16_t)cold };
+
+    xl_check_at(t, &a);
+    *ref = (struct xl_ref){ a.reg, XL_R10, a.disp };
 }

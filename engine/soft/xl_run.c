@@ -264,6 +264,7 @@ int xl_init(struct soft_vcpu *v)
     if (!xl->stack || getrandom(xl->seed, sizeof(xl->seed), 0) != sizeof(xl->seed))
         return -ENOMEM;
     xl->poison = xl->seed[0] ^ xl->seed[1];
+    xl->bmi2 = true;
     xl->index_mask = 0x3ff000;
     xl->page_mask = ~0xfffull;
     for (unsigned i = 0; i < 3; i++)
