@@ -139,6 +139,8 @@ static bool sregs_ok(const struct kvm_sregs *k)
         return false;
     if (lma != (pg && (k->efer & X86_EFER_LME)))
         return false;
+    if ((k->cr4 & X86_CR4_PCIDE) && !lma)
+        return false;
     return !lma || ((k->cr4 & X86_CR4_PAE) && !(k->cs.l && k->cs.db));
 }
 
