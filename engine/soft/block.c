@@ -288,18 +288,23 @@ static void mark(struct soft_vcpu *v, struct soft_codepage *p, const struct soft
     }
 }
 
+static bool has_room(const struct soft_cache *c)
+{
+    return c->size - c->used >= sizeof(struct soft_block) +
+                                    SOFT_BLOCK_MAX * sizeof(struct x86_insn) +
+                                    sizeof(struct soft_codepage) + 64;
+}
+
 static __attribute__((noinline)) struct soft_block *build(struct soft_vcpu *v, const uint8_t *host,
                                                           unsigned key)
 {
     const unsigned avail = MIN(0x1000u - ((uintptr_t)host & 0xfff), (unsigned)MAX_BYTES);
     struct soft_cache *c = &v->cache;
-    const size_t room = sizeof(struct soft_block) + SOFT_BLOCK_MAX * sizeof(struct x86_insn) +
-                        sizeof(struct soft_codepage) + 64;
     uint8_t copy[MAX_BYTES];
     struct soft_codepage *p;
     struct soft_block *b, **bucket;
 
-    if (c->size - c->used < room)
+    if (!has_room(c))
         soft_cache_flush(v);
     pthread_mutex_lock(&v->vm->code_lock);
     p = page_make(v, page_of(host));
@@ -316,6 +321,8 @@ static __attribute__((noinline)) struct soft_block *build(struct soft_vcpu *v, c
     b->key = (uint8_t)key;
     b->next_generation = 0;
     b->xl = NULL;
+    b->xl_parts = NULL;
+    b->xl_generation = 0;
     do {
         const uint64_t begin = soft_rdtsc();
         memcpy(copy, host, avail);
@@ -339,6 +346,27 @@ static __attribute__((noinline)) struct soft_block *build(struct soft_vcpu *v, c
     return b;
 }
 
+static struct soft_block *find(const struct soft_cache *c, const uint8_t *host, unsigned key)
+{
+    struct soft_block *b = c->hash[block_hash(host, key)];
+
+    while (b && !(likely(b->host == host && b->key == key)))
+        b = b->hash_next;
+    return b;
+}
+
+/* Since b's page has code already, no other vCPU needs to be told. */
+struct soft_block *soft_block_behind(struct soft_vcpu *v, const struct soft_block *b)
+{
+    const uint8_t *host = b->host + b->bytes;
+    struct soft_block *next;
+
+    if (page_of(host) != page_of(b->host))
+        return NULL;
+    next = find(&v->cache, host, b->key);
+    return next || !has_room(&v->cache) ? next : build(v, host, b->key);
+}
+
 struct soft_block *soft_block_get(struct soft_vcpu *v)
 {
     struct x86_cpu *cpu = &v->cpu;
@@ -357,9 +385,7 @@ struct soft_block *soft_block_get(struct soft_vcpu *v)
     struct soft_recent *r = recent_of(&v->cache, host);
     b = r->block;
     if (unlikely(r->host != host || b->key != key)) {
-        for (b = v->cache.hash[block_hash(host, key)]; b; b = b->hash_next)
-            if (likely(b->host == host && b->key == key))
-                break;
+        b = find(&v->cache, host, key);
         if (unlikely(!b)) {
             b = build(v, host, key);
             if (!b)

@@ -63,7 +63,8 @@ struct soft_block {
         struct soft_block *block;
     } next[2]; /* what followed it */
     struct soft_block *page_next;
-    struct xl_block *xl; /* its translations, if made since the last flush of those */
+    struct xl_block *xl;      /* translations that start with it and … */
+    struct xl_part *xl_parts; /* … that go on into it, if made since the last flush of those */
     uint32_t xl_generation;
     uint8_t runs; /* how often xl_run.c had it interpreted */
     bool native;  /* has instructions that run on the host's vector or x87 unit */
@@ -232,6 +233,8 @@ WARN_UNUSED int soft_cache_init(struct soft_cache *, size_t size);
 void soft_cache_destroy(struct soft_cache *);
 /* The decoded block at cpu->rip, or NULL: x86_step() must do it. */
 struct soft_block *soft_block_get(struct soft_vcpu *);
+/* The decoded block right behind b in the same page, or NULL. Empties no cache. */
+struct soft_block *soft_block_behind(struct soft_vcpu *, const struct soft_block *b);
 /* x86_next_fn: the block behind v->current. */
 const struct x86_insn *soft_block_next(struct x86_cpu *, const struct x86_insn **end);
 /* Drops what was decoded from [host, host + len), within one page, by this vCPU. */

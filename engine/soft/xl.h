@@ -76,6 +76,12 @@ struct xl_page {
     uint32_t seen; /* xl.pages_now at that time */
 };
 
+/* A translation that goes on into this decoded block. */
+struct xl_part {
+    struct xl_block *block;
+    struct xl_part *next;
+};
+
 /* An indirect branch, to undo it if its target turns out not to be canonical. */
 struct xl_site {
     uint64_t rip;
@@ -204,8 +210,9 @@ void xl_fpu_get_slow(struct soft_vcpu *);
 
 /* ---- xl_cache.c ---- */
 WARN_UNUSED struct xl_block *xl_find(struct soft_vcpu *, struct soft_block *);
-void xl_drop(struct soft_vcpu *, struct soft_block *); /* its bytes change */
-void xl_flush(struct soft_vcpu *);                     /* all; not from within generated code */
+void xl_drop(struct soft_vcpu *, struct soft_block *);                        /* its bytes change */
+void xl_add_part(struct soft_vcpu *, struct soft_block *, struct xl_block *); /* is in it, too */
+void xl_flush(struct soft_vcpu *); /* all; not from within generated code */
 void xl_tlb_flushed(struct x86_cpu *, enum x86_tlb_event, uint64_t arg);
 void xl_found(struct soft_vcpu *); /* code at cpu->rip by the present translation */
 /* Of the present mode; to be called when that may have changed. */
@@ -226,7 +233,8 @@ uint8_t *xl_look_up(struct xl_tr *, bool call);
 
 /* ---- translation ---- */
 
-enum { XL_MAX_COLD = 64, XL_MAX_JUMPS = 160, XL_MAX_LINKS = 8 };
+enum { XL_MAX_COLD = 64, XL_MAX_JUMPS = 160, XL_MAX_LINKS = 16 };
+enum { XL_MAX_INSNS = 64, XL_MAX_PIECES = 6 };
 
 struct xl_cold { /* out of line: the instruction by the interpreter */
     const struct x86_insn *insn;
@@ -258,6 +266,11 @@ struct xl_ref {
     int32_t disp;
 };
 
+struct xl_out { /* a jump out of line */
+    uint8_t *rel32;
+    uint64_t rip, next; /* where to; behind the instruction that jumps */
+};
+
 struct xl_tr {
     struct soft_vcpu *v;
     struct xl *xl;
@@ -273,6 +286,10 @@ struct xl_tr {
     unsigned jumps;
     struct xl_link *link[XL_MAX_LINKS]; /* whose stubs are to be made */
     unsigned links;
+    struct xl_out out[XL_MAX_PIECES];
+    unsigned outs;
+    unsigned count; /* instructions */
+    bool last;      /* this is the last one */
 };
 
 enum { XL_R9 = 9, XL_R10 = 10, XL_R11 = 11 };
@@ -366,7 +383,7 @@ WARN_UNUSED bool xl_branch(struct xl_tr *, const struct x86_insn *);
 void xl_goto(struct xl_tr *, uint64_t rip);
 void xl_emulated(struct xl_tr *, const struct x86_insn *, bool last);
 void xl_cold_stubs(struct xl_tr *);
-/* xl_flow.c: appends the block's code; its offset */
-uint32_t xl_translate(struct soft_vcpu *, const struct soft_block *);
+/* xl_flow.c: appends the block's code */
+void xl_translate(struct soft_vcpu *, struct soft_block *, struct xl_block *);
 
 #endif

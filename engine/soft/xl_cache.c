@@ -241,18 +241,47 @@ void xl_tlb_flushed(struct x86_cpu *cpu, enum x86_tlb_event what, uint64_t arg)
 
 /* ---- blocks ---- */
 
-void xl_drop(struct soft_vcpu *v, struct soft_block *sb)
+enum { DEAD = 0xffffffff /* no block's key */ };
+
+/* Lists made before the code was last flushed are not valid. */
+static void freshen(const struct xl *xl, struct soft_block *sb)
+{
+    if (sb->xl_generation == xl->generation)
+        return;
+    sb->xl = NULL;
+    sb->xl_parts = NULL;
+    sb->xl_generation = xl->generation;
+}
+
+void xl_add_part(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b)
+{
+    struct xl_part *part = xl_arena(&v->xl, sizeof(*part));
+
+    freshen(&v->xl, sb);
+    *part = (struct xl_part){ b, sb->xl_parts };
+    sb->xl_parts = part;
+}
+
+static void kill(struct soft_vcpu *v, struct xl_block *b)
 {
     struct xl *xl = &v->xl;
+    struct xl_jump *j = &xl->jump[b->rip & (XL_JUMPS - 1)];
 
-    if (sb->xl_generation == xl->generation)
-        for (struct xl_block *b = sb->xl; b; b = b->next) {
-            struct xl_jump *j = &xl->jump[b->rip & (XL_JUMPS - 1)];
-            if (j->code == host(xl, b->code))
-                *j = (struct xl_jump){ .code = 0 };
-            unlink_in(v, b);
-        }
+    if (j->code == host(xl, b->code))
+        *j = (struct xl_jump){ .code = 0 };
+    unlink_in(v, b);
+    b->key = DEAD;
+}
+
+void xl_drop(struct soft_vcpu *v, struct soft_block *sb)
+{
+    freshen(&v->xl, sb);
+    for (struct xl_block *b = sb->xl; b; b = b->next)
+        kill(v, b);
+    for (struct xl_part *p = sb->xl_parts; p; p = p->next)
+        kill(v, p->block);
     sb->xl = NULL;
+    sb->xl_parts = NULL;
 }
 
 void xl_flush(struct soft_vcpu *v)
@@ -279,30 +308,25 @@ struct xl_block *xl_find(struct soft_vcpu *v, struct soft_block *sb)
     struct xl *xl = &v->xl;
     struct xl_block *b;
 
-    if (sb->xl_generation == xl->generation) {
-        for (b = sb->xl; b; b = b->next)
-            if (b->rip == rip && b->key == key)
-                goto found;
-    } else {
-        sb->xl = NULL;
-    }
+    freshen(xl, sb);
+    for (b = sb->xl; b; b = b->next)
+        if (b->rip == rip && b->key == key)
+            goto found;
     if (xl->size - xl->used < ROOM || xl->size - xl->arena_used < ARENA_ROOM ||
         XL_SLOTS - xl->slots < SLOT_ROOM) {
         xl_flush(v);
-        sb->xl = NULL;
+        freshen(xl, sb);
     }
     b = xl_arena(xl, sizeof(*b));
     *b = (struct xl_block){ .rip = rip, .key = key, .next = sb->xl };
     const uint64_t begin = soft_rdtsc();
-    b->code = xl_translate(v, sb);
+    xl_translate(v, sb, b);
     xl->translate_tsc += soft_rdtsc() - begin;
-    xl->insns += sb->count;
     if (v->vm->perf) {
         xl_fpu_put(v);
         xl_perf_block(v, rip, b->code, xl->used);
     }
     sb->xl = b;
-    sb->xl_generation = xl->generation;
     xl->blocks++;
 found:
     xl_found(v);

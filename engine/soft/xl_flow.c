@@ -147,6 +147,18 @@ void xl_goto(struct xl_tr *t, uint64_t rip)
     link_op(t, JUMP, rip);
 }
 
+/* Jumps that need more than a jump. */
+static void out_of_line(struct xl_tr *t)
+{
+    for (unsigned i = 0; i < t->outs; i++) {
+        const struct xl_out *o = &t->out[i];
+        int32_t rel = (int32_t)(t->p - o->rel32 - 4);
+        memcpy(o->rel32, &rel, 4);
+        t->next = o->next;
+        xl_goto(t, o->rip);
+    }
+}
+
 static void set_site(struct xl_tr *t, int64_t rsp)
 {
     if (t->mode == 8) {
@@ -237,19 +249,17 @@ bool xl_branch(struct xl_tr *t, const struct x86_insn *in)
     case X86_OP_JCC: {
         if (!target_ok(t, to))
             return false;
-        if (to >= t->next && (t->user ? !((to ^ t->start) >> 12) : true)) {
-            link_op(t, 0x0f80 | in->cc, cut(t, to));
-            xl_goto(t, t->next);
-            return true;
+        const uint64_t rip = cut(t, to);
+        if (rip >= t->next && (!t->user || !((rip ^ t->start) >> 12))) {
+            link_op(t, 0x0f80 | in->cc, rip);
+        } else {
+            xl_b(t, 0x0f);
+            xl_b(t, 0x80 | in->cc);
+            t->out[t->outs++] = (struct xl_out){ .rel32 = t->p, .rip = rip, .next = t->next };
+            xl_i32(t, 0);
         }
-        xl_b(t, 0x0f);
-        xl_b(t, 0x80 | in->cc);
-        at = t->p;
-        xl_i32(t, 0);
-        xl_goto(t, t->next);
-        int32_t rel = (int32_t)(t->p - at - 4);
-        memcpy(at, &rel, 4);
-        xl_goto(t, to);
+        if (t->last)
+            xl_goto(t, t->next);
         return true;
     }
     case X86_OP_LOOP:
@@ -320,34 +330,71 @@ bool xl_branch(struct xl_tr *t, const struct x86_insn *in)
     }
 }
 
-uint32_t xl_translate(struct soft_vcpu *v, const struct soft_block *b)
+/* Adds what follows a block where its last instruction does not always leave it, as long as that
+ * lies in the same page; returns the number of instructions. */
+static unsigned collect(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b,
+                        const struct x86_insn **insn)
 {
-    struct xl *xl = &v->xl;
-    const uint32_t code = ALIGN_UP(xl->used, 16u), key = xl_key(&v->cpu);
-    struct xl_tr tr = { .v = v,
-                        .xl = xl,
-                        .p = xl->rw + code,
-                        .start = v->cpu.rip,
-                        .rip = v->cpu.rip,
-                        .mode = v->cpu.code,
-                        .user = v->cpu.cpl == 3,
-                        .sse = key & XL_KEY_SSE,
-                        .avx = key & XL_KEY_AVX,
-                        .avx512 = key & XL_KEY_AVX512,
-                        .x87 = key & XL_KEY_X87,
-                        .fp = key & XL_KEY_FP },
-                 *t = &tr;
-    bool live[SOFT_BLOCK_MAX];
+    uint64_t rip = b->rip;
+    unsigned n = 0;
+
+    for (unsigned piece = 0;; piece++) {
+        for (unsigned i = 0; i < sb->count; i++)
+            insn[n++] = &sb->insn[i];
+        const struct x86_insn *last = insn[n - 1];
+        rip += sb->bytes;
+        if (piece + 1 == XL_MAX_PIECES || (rip ^ b->rip) >> 12 ||
+            (soft_ends_block(last) && (last->op != X86_OP_JCC || last->osz != v->cpu.code)) ||
+            xl_changes_masks(last))
+            return n;
+        sb = soft_block_behind(v, sb);
+        if (!sb || n + sb->count > XL_MAX_INSNS)
+            return n;
+        xl_add_part(v, sb, b);
+    }
+}
+
+/* live[i]: whether some flag is needed that was there before instruction i. */
+static void find_live(const struct xl *xl, const struct x86_insn **insn, unsigned count, bool *live)
+{
     uint32_t need = X86_AFLAGS;
 
-    for (unsigned i = b->count; i-- > 0;) {
-        struct x86_flags_use u = x86_flags_use(&b->insn[i]);
+    for (unsigned i = count; i-- > 0;) {
+        struct x86_flags_use u = x86_flags_use(insn[i]);
+        if (insn[i]->op == X86_OP_JCC) /* the other way may need all of them */
+            need = X86_AFLAGS;
         need = (need & ~u.must_write) | u.read;
         live[i] = xl->exact || (need & X86_AFLAGS);
     }
-    for (unsigned i = 0; i < b->count; i++) {
-        const struct x86_insn *in = &b->insn[i];
-        const bool last = i + 1u == b->count;
+}
+
+void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b)
+{
+    struct xl *xl = &v->xl;
+    const uint32_t key = b->key;
+    struct xl_tr tr, *t = &tr;
+    const struct x86_insn *insn[XL_MAX_INSNS];
+    bool live[XL_MAX_INSNS];
+
+    b->code = ALIGN_UP(xl->used, 16u);
+    tr.v = v;
+    tr.xl = xl;
+    tr.p = xl->rw + b->code;
+    tr.start = tr.rip = b->rip;
+    tr.mode = v->cpu.code;
+    tr.user = v->cpu.cpl == 3;
+    tr.sse = key & XL_KEY_SSE;
+    tr.avx = key & XL_KEY_AVX;
+    tr.avx512 = key & XL_KEY_AVX512;
+    tr.x87 = key & XL_KEY_X87;
+    tr.fp = key & XL_KEY_FP;
+    tr.colds = tr.jumps = tr.links = tr.outs = 0;
+    tr.count = collect(v, sb, b, insn);
+    find_live(xl, insn, tr.count, live);
+    xl->insns += tr.count;
+    for (unsigned i = 0; i < t->count; i++) {
+        const struct x86_insn *in = insn[i];
+        const bool last = i + 1u == t->count;
         const bool ends = in->flags & X86_INSN_ENDS_BLOCK;
         const bool stop = (last && soft_ends_block(in)) || xl_changes_masks(in);
         const unsigned colds = t->colds, jumps = t->jumps;
@@ -355,9 +402,11 @@ uint32_t xl_translate(struct soft_vcpu *v, const struct soft_block *b)
 
         t->next = t->rip + in->len;
         t->live = live[i];
-        if (ends && xl_branch(t, in))
-            break;
-        if (!ends && (xl_insn(t, in) || xl_stack(t, in) || xl_vector(t, in))) {
+        t->last = last;
+        if (ends && xl_branch(t, in)) {
+            if (last)
+                break;
+        } else if (!ends && (xl_insn(t, in) || xl_stack(t, in) || xl_vector(t, in))) {
             if (t->colds > colds && !xl_changes_masks(in))
                 t->cold[colds].resume = t->p;
         } else {
@@ -373,7 +422,7 @@ uint32_t xl_translate(struct soft_vcpu *v, const struct soft_block *b)
             xl_goto(t, t->rip);
     }
     xl_cold_stubs(t);
+    out_of_line(t);
     link_stubs(t);
     xl->used = (uint32_t)(t->p - xl->rw);
-    return code;
 }
