@@ -58,6 +58,7 @@ enum xl_reach { XL_PAGE, XL_KERNEL, XL_SLOT };
  */
 struct xl_link {
     uint64_t rip;
+    bool twin;            /* to the block without groups */
     uint32_t patch, stub; /* offsets of its rel32 (or its slot), of what it jumps to unlinked */
     enum xl_reach reach;
     struct xl_block *target;  /* but for slots */
@@ -114,6 +115,7 @@ struct xl {
     uint64_t c_sp, r_sp; /* stack pointers: of C; of generated code while C runs */
     uint16_t flags;      /* al: OF, ah: the rest, as LAHF has them */
     uint64_t rax, rcx, tmp;
+    uint64_t group[8]; /* addends */
     uint64_t index_mask, page_mask, low_mask[3];
     uint64_t mxcsr_check, fcw_check; /* bits looked at before they are loaded */
     uint64_t fn_emulate, fn_last, fn_fill;
@@ -127,7 +129,7 @@ struct xl {
     uint32_t size;        /* of the code, and of the arena */
     uint32_t used, first; /* of the code; where the thunks end */
     uint32_t enter, leave_link, dispatch, miss, emulate, last; /* thunks */
-    uint32_t fill[2][XL_FILL_SIZES + 1];                       /* by write and log2 of the size */
+    uint32_t fill[3][XL_FILL_SIZES + 1];                       /* by kind and log2 of the size */
     uint8_t *arena;
     size_t arena_used;
     uint8_t *stack;
@@ -185,6 +187,7 @@ enum {
     XL_KEY_AVX512 = BIT(9),
     XL_KEY_X87 = BIT(10),
     XL_KEY_FP = BIT(11),
+    XL_KEY_TWIN = BIT(12), /* no part of xl_key(): see xl_group.c */
 };
 uint32_t xl_key(const struct x86_cpu *cpu); /* guest registers must be live, or have been */
 enum x86_exit xl_run(struct soft_vcpu *, struct soft_block *b);
@@ -209,7 +212,8 @@ void xl_fpu_put_slow(struct soft_vcpu *);
 void xl_fpu_get_slow(struct soft_vcpu *);
 
 /* ---- xl_cache.c ---- */
-WARN_UNUSED struct xl_block *xl_find(struct soft_vcpu *, struct soft_block *);
+/* twin: that without groups of accesses. */
+WARN_UNUSED struct xl_block *xl_find(struct soft_vcpu *, struct soft_block *, bool twin);
 void xl_drop(struct soft_vcpu *, struct soft_block *);                        /* its bytes change */
 void xl_add_part(struct soft_vcpu *, struct soft_block *, struct xl_block *); /* is in it, too */
 void xl_flush(struct soft_vcpu *); /* all; not from within generated code */
@@ -233,13 +237,14 @@ uint8_t *xl_look_up(struct xl_tr *, bool call);
 
 /* ---- translation ---- */
 
-enum { XL_MAX_COLD = 64, XL_MAX_JUMPS = 160, XL_MAX_LINKS = 16 };
+enum { XL_MAX_COLD = 192, XL_MAX_JUMPS = 320, XL_MAX_LINKS = 16 };
 enum { XL_MAX_INSNS = 64, XL_MAX_PIECES = 6 };
 
-struct xl_cold { /* out of line: the instruction by the interpreter */
-    const struct x86_insn *insn;
+struct xl_cold {                 /* out of line: the instruction by the interpreter */
+    const struct x86_insn *insn; /* NULL: instead from there on by the twin */
     uint64_t rip;
     uint8_t *resume; /* NULL: it ends the block */
+    uint64_t twin;   /* not 0: where to go on by the twin instead */
 };
 
 /* An access to be checked: size bytes from host register reg + disp, 64 bits wide. */
@@ -271,6 +276,19 @@ struct xl_out { /* a jump out of line */
     uint64_t rip, next; /* where to; behind the instruction that jumps */
 };
 
+/* Accesses of a block that share a check: the range relative to a value they have in common. */
+enum { XL_GROUPS = 6, XL_MAX_OPEN = 32 };
+struct xl_group {
+    int32_t lo, hi;
+    bool write;
+};
+struct xl_planned {      /* of an access */
+    uint8_t open, group; /* open: it is in one */
+    uint8_t size;
+    bool write, last;
+    int32_t delta; /* of the base register to that value */
+};
+
 struct xl_tr {
     struct soft_vcpu *v;
     struct xl *xl;
@@ -280,6 +298,11 @@ struct xl_tr {
     bool sse, avx, avx512, x87; /* these raise neither #UD nor #NM */
     bool fp;                    /* no floating-point exceptions are unmasked or pend */
     bool live;                  /* flags before the instruction are needed */
+    unsigned at;                /* index of the instruction */
+    bool grouped;
+    uint32_t group_on; /* groups that were checked */
+    struct xl_group group[XL_GROUPS];
+    struct xl_planned plan[XL_MAX_INSNS][2]; /* memory operand, stack */
     struct xl_cold cold[XL_MAX_COLD];
     unsigned colds;
     struct xl_jump_out jump[XL_MAX_JUMPS];
@@ -368,6 +391,15 @@ void xl_check_at(struct xl_tr *, const struct xl_access *);
 void xl_flags_save(struct xl_tr *);
 void xl_flags_restore(struct xl_tr *);
 
+/* xl_group.c */
+void xl_plan(struct xl_tr *, const struct x86_insn **insn);
+/* Can the operand be base + disp? Not where the address is cut to 32 bits; but an address that had
+ * to be is no page's then. */
+WARN_UNUSED bool xl_direct(const struct xl_tr *, const struct x86_insn *);
+/* ref for an access (0: the memory operand, 1: the stack) that is in a group. Else false. */
+WARN_UNUSED bool xl_grouped(struct xl_tr *, unsigned which, unsigned guest, int32_t disp,
+                            unsigned size, bool write, struct xl_ref *ref);
+
 /* xl_cold.c */
 void xl_jump_cold(struct xl_tr *, unsigned cold); /* the rel32 of a jump there */
 void xl_fill_thunks(struct xl_tr *);
@@ -385,5 +417,7 @@ void xl_emulated(struct xl_tr *, const struct x86_insn *, bool last);
 void xl_cold_stubs(struct xl_tr *);
 /* xl_flow.c: appends the block's code */
 void xl_translate(struct soft_vcpu *, struct soft_block *, struct xl_block *);
+/* A jump to rip in this page, by the block without groups. */
+void xl_goto_twin(struct xl_tr *, uint64_t rip);
 
 #endif

@@ -301,10 +301,10 @@ void xl_flush(struct soft_vcpu *v)
     xl->r_sp = (uint64_t)(uintptr_t)(xl->stack + XL_STACK_SIZE - XL_STACK_TOP);
 }
 
-struct xl_block *xl_find(struct soft_vcpu *v, struct soft_block *sb)
+struct xl_block *xl_find(struct soft_vcpu *v, struct soft_block *sb, bool twin)
 {
     const uint64_t rip = v->cpu.rip;
-    const uint32_t key = xl_key(&v->cpu);
+    const uint32_t key = xl_key(&v->cpu) | (twin ? XL_KEY_TWIN : 0u);
     struct xl *xl = &v->xl;
     struct xl_block *b;
 

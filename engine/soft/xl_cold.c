@@ -4,6 +4,9 @@
 #include "engine/soft/soft.h"
 #include "isa/x86/emu.h"
 
+/* What a miss wants: for BOTH the page is only read yet, so the dirty bit is not to be set. */
+enum { READ, WRITE, BOTH };
+
 unsigned xl_cold_new(struct xl_tr *t, const struct x86_insn *in)
 {
     t->cold[t->colds] = (struct xl_cold){ .insn = in, .rip = t->rip };
@@ -53,7 +56,7 @@ static void fill_stub(struct xl_tr *t, const struct xl_jump_out *j)
         log = XL_FILL_SIZES;
         xl_imm(t, XL_R11, a->size);
     }
-    xl_call(t, t->xl->rw + t->xl->fill[a->write && !a->fill_read][log]);
+    xl_call(t, t->xl->rw + t->xl->fill[!a->write ? READ : a->fill_read ? BOTH : WRITE][log]);
     xl_jmp(t, j->retry);
 }
 
@@ -84,8 +87,14 @@ static void cold_stub(struct xl_tr *t, const struct xl_cold *c, unsigned index)
         xl_here(t, over[--overs]);
     if (!any)
         return;
+    if (!c->insn) {
+        xl_goto_twin(t, c->rip);
+        return;
+    }
     emulate_call(t, c->insn, c->rip, !c->resume);
-    if (c->resume)
+    if (c->twin)
+        xl_goto_twin(t, c->twin);
+    else if (c->resume)
         xl_jmp(t, c->resume);
 }
 
@@ -97,14 +106,16 @@ void xl_cold_stubs(struct xl_tr *t)
 
 enum { JUMP_LEN = 5 };
 
-/* Linear address, size, write. How far to skip behind the return address. */
-static int64_t fill(struct x86_cpu *cpu, uint64_t lin, unsigned size, bool write)
+/* How far to skip behind the return address. */
+static int64_t fill(struct x86_cpu *cpu, uint64_t lin, unsigned size, unsigned kind)
 {
     struct soft_vcpu *v = soft_vcpu_of(cpu);
 
     xl_c_begin(v);
     v->xl.fills++;
-    const bool ok = x86_tlb_fill(cpu, lin, size, write ? X86_WRITE : X86_READ, cpu->cpl == 3);
+    const unsigned user = cpu->cpl == 3;
+    const bool ok = x86_tlb_fill(cpu, lin, size, kind == WRITE ? X86_WRITE : X86_READ, user) &&
+                    (kind == READ || x86_tlb_entry(cpu, lin, user)->w == lin >> 12);
     xl_c_end(v);
     return ok ? 0 : JUMP_LEN;
 }
@@ -112,11 +123,11 @@ static int64_t fill(struct x86_cpu *cpu, uint64_t lin, unsigned size, bool write
 void xl_fill_thunks(struct xl_tr *t)
 {
     static const uint8_t keep[] = { X86_RCX, X86_RDX, X86_RSI, X86_RDI, 8, 9 };
-    uint8_t *tail[2 * (XL_FILL_SIZES + 1)];
+    uint8_t *tail[3 * (XL_FILL_SIZES + 1)];
     unsigned tails = 0;
 
     t->xl->fn_fill = (uint64_t)(uintptr_t)fill;
-    for (unsigned w = 0; w < 2; w++)
+    for (unsigned w = READ; w <= BOTH; w++)
         for (unsigned i = 0; i <= XL_FILL_SIZES; i++) {
             t->xl->fill[w][i] = (uint32_t)(t->p - t->xl->rw);
             if (i < XL_FILL_SIZES)

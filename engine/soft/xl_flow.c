@@ -86,6 +86,7 @@ static void link_op(struct xl_tr *t, unsigned op, uint64_t rip)
     struct xl_link *l = xl_arena(xl, sizeof(*l));
 
     l->rip = rip;
+    l->twin = false;
     l->target = NULL;
     l->reach = !((rip ^ t->start) >> 12) ? XL_PAGE : t->user ? XL_SLOT : XL_KERNEL;
     if (l->reach == XL_SLOT) {
@@ -119,6 +120,21 @@ static void link_stubs(struct xl_tr *t)
         xl_imm(t, XL_R9, (uint64_t)(uintptr_t)l);
         xl_jmp(t, xl->rw + xl->leave_link);
     }
+}
+
+/* Its own stub. */
+void xl_goto_twin(struct xl_tr *t, uint64_t rip)
+{
+    struct xl_link *l = xl_arena(t->xl, sizeof(*l));
+
+    xl_b(t, JUMP);
+    *l = (struct xl_link){
+        .rip = rip, .twin = true, .reach = XL_PAGE, .patch = (uint32_t)(t->p - t->xl->rw)
+    };
+    xl_i32(t, 0);
+    l->stub = (uint32_t)(t->p - t->xl->rw);
+    xl_imm(t, XL_R9, (uint64_t)(uintptr_t)l);
+    xl_jmp(t, t->xl->rw + t->xl->leave_link);
 }
 
 /* Leaves to rip if something wants attention. Flags stay. */
@@ -392,14 +408,20 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
     tr.count = collect(v, sb, b, insn);
     find_live(xl, insn, tr.count, live);
     xl->insns += tr.count;
+    tr.group_on = 0;
+    tr.grouped = !(key & XL_KEY_TWIN);
+    if (tr.grouped)
+        xl_plan(t, insn);
     for (unsigned i = 0; i < t->count; i++) {
         const struct x86_insn *in = insn[i];
         const bool last = i + 1u == t->count;
         const bool ends = in->flags & X86_INSN_ENDS_BLOCK;
         const bool stop = (last && soft_ends_block(in)) || xl_changes_masks(in);
         const unsigned colds = t->colds, jumps = t->jumps;
+        const uint32_t groups = t->group_on;
         uint8_t *at = t->p;
 
+        t->at = i;
         t->next = t->rip + in->len;
         t->live = live[i];
         t->last = last;
@@ -409,10 +431,14 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
         } else if (!ends && (xl_insn(t, in) || xl_stack(t, in) || xl_vector(t, in))) {
             if (t->colds > colds && !xl_changes_masks(in))
                 t->cold[colds].resume = t->p;
+            /* By the interpreter it checks no group. */
+            if (t->group_on != groups && !last)
+                t->cold[colds].twin = t->next;
         } else {
             t->p = at;
             t->colds = colds;
             t->jumps = jumps;
+            t->group_on = groups;
             xl_emulated(t, in, stop);
             if (stop)
                 break;

@@ -223,14 +223,6 @@ void xl_check(struct xl_tr *t, unsigned size, bool write, unsigned cold)
 
 /* ---- operands ---- */
 
-/* Base and displacement as they are: not where the address is cut to 32 bits, but an address that
- * had to be is no page's then. */
-static bool is_direct(const struct xl_tr *t, const struct x86_insn *in)
-{
-    return in->base < 16 && in->index == X86_REG_NONE && in->asz == t->mode && in->seg < X86_FS &&
-           (t->mode == 8 || (in->disp >= -0x100000 && in->disp <= 0x100000));
-}
-
 bool xl_operand(struct xl_tr *t, const struct x86_insn *in, unsigned size, bool write,
                 unsigned cold, struct xl_ref *ref)
 {
@@ -238,7 +230,9 @@ bool xl_operand(struct xl_tr *t, const struct x86_insn *in, unsigned size, bool 
 
     if (!xl_address_ok(t, in))
         return false;
-    if (is_direct(t, in)) {
+    if (xl_direct(t, in)) {
+        if (xl_grouped(t, 0, in->base, (int32_t)in->disp, size, write, ref))
+            return true;
         a.reg = xl_get(t, in->base, XL_R9);
         a.disp = a.reg == XL_R9 ? 0 : (int32_t)in->disp;
         if (a.reg == XL_R9 && in->disp)
@@ -262,6 +256,8 @@ void xl_base_operand(struct xl_tr *t, unsigned guest, int32_t off, unsigned size
                                  .write = write,
                                  .cold = (uint16_t)cold };
 
+    if (xl_grouped(t, 1, guest, off, size, write, ref))
+        return;
     xl_check_at(t, &a);
     *ref = (struct xl_ref){ a.reg, XL_R10, a.disp };
 }

@@ -119,11 +119,13 @@ static void run_code(struct x86_cpu *cpu, const struct x86_insn *insn)
         }
         xl_fpu_get(v); /* first: it tells part of the key */
         xl_c_begin(v);
-        struct xl_block *b = xl_find(v, sb);
+        const bool twin = link && link->twin;
+        struct xl_block *b = xl_find(v, sb, twin);
         if (link && generation == xl->generation)
             xl_link_to(v, link, b);
         xl_set_salt(v);
-        xl_jump_to(v, b);
+        if (!twin)
+            xl_jump_to(v, b);
         generation = xl->generation;
         flags_out(v);
         xl->entries++;

@@ -46,11 +46,15 @@ static bool memory(struct xl_tr *t, const struct x86_insn *in, bool align, unsig
     if (!m->size || m->size > 64 || !xl_address_ok(t, in))
         return false;
     *cold = xl_cold_new(t, in);
-    if (!xl_address(t, in))
-        return false;
-    if (align)
+    if (align) {
+        if (!xl_address(t, in))
+            return false;
         aligned(t, m->size, *cold);
-    xl_check(t, m->size, m->access & X86_ACC_W, *cold);
+    }
+    struct xl_ref ref;
+    if (!xl_operand(t, in, m->size, m->access & X86_ACC_W, *cold, &ref))
+        return false;
+    xl_lea(t, 1, XL_R9, (int)ref.base, (int)ref.index, 0, ref.disp);
     return true;
 }
 

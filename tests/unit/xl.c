@@ -24,6 +24,52 @@ static unsigned rnd(unsigned n)
     return (seed >> 8) % n;
 }
 
+/* Addresses near the ends of pages of all kinds: present, read-only, not present, outside RAM, the
+ * same page twice, code. */
+static bool hard;
+enum { EDGE = 0x140000, EDGE_PAGES = 10, PT = 0x4000 };
+
+static uint64_t hard_address(uint64_t at)
+{
+    if (!rnd(12))
+        return at + 0x800 + rnd(0x100);
+    if (!rnd(12))
+        return RAM - rnd(32) * 2;
+    return EDGE + rnd(EDGE_PAGES) * 0x1000ull + (rnd(3) ? 0x1000 - rnd(16) * 4 : rnd(0x1000));
+}
+
+static void hard_pages(struct guest *g)
+{
+    const uint64_t pd = PT | 3, special[] = { 1, 0, 0x40000003, EDGE | 3 };
+
+    memcpy(g->ram + 0x3000, &pd, 8);
+    for (uint64_t i = 0; i < 512; i++) {
+        const unsigned k = (unsigned)(i - EDGE / 0x1000);
+        uint64_t pte = i << 12 | 3;
+        if (k > 1 && k < 10 && k % 2 == 0)
+            pte = special[k / 2 - 1] == 1 ? i << 12 | 1 : special[k / 2 - 1];
+        memcpy(g->ram + PT + 8 * i, &pte, 8);
+    }
+}
+
+/* Runs to an exit other than MMIO, of which a sum comes back. */
+static int run_mmio(struct guest *g, uint64_t *sum)
+{
+    int r = 0;
+
+    for (unsigned i = 0; i < 200; i++) {
+        r = ops->run(g->vcpu);
+        if (r || g->run->exit_reason != KVM_EXIT_MMIO)
+            break;
+        if (!g->run->mmio.is_write)
+            memset(g->run->mmio.data, (int)(g->run->mmio.phys_addr * 37 + i), 8);
+        *sum =
+            (*sum + le64(g->run->mmio.data) + g->run->mmio.is_write + g->run->mmio.len) * 0x10001 +
+            g->run->mmio.phys_addr;
+    }
+    return r;
+}
+
 /* Runs code in both from equal states to the same exit and compares all that a guest can see. */
 static bool same(const uint8_t *code, size_t len, bool long64)
 {
@@ -31,6 +77,7 @@ static bool same(const uint8_t *code, size_t len, bool long64)
     static unsigned turn;
     const uint64_t at = 0x10000 + (turn++ % 200 << 12);
     struct kvm_regs r[2], start_regs;
+    uint64_t sum[2] = { 0, 0 };
     int result[2];
 
     memset(&start_regs, 0, sizeof(start_regs));
@@ -38,6 +85,12 @@ static bool same(const uint8_t *code, size_t len, bool long64)
     for (unsigned i = 0; i < 16; i++)
         reg[i] = rnd(3) ? DATA + 0x1000 + rnd(0x8000) : (uint64_t)rnd(1 << 24) * rnd(1 << 24);
     start_regs.rsp = DATA + 0x6ff8;
+    if (hard) {
+        for (unsigned i = 0; i < 16; i++)
+            if (rnd(6))
+                reg[i] = hard_address(at);
+        start_regs.rsp = hard_address(at) & ~7ull;
+    }
     start_regs.rip = code_at = at;
     start_regs.rflags = 2 | (rnd(2) ? 0x8d5 : 0);
     struct kvm_fpu fpu[2], fpu_start;
@@ -50,24 +103,32 @@ static bool same(const uint8_t *code, size_t len, bool long64)
         flat(g, long64);
         CHECK_EQ(ops->get_sregs(g->vcpu, &s), 0);
         s.cr4 |= 0x600; /* OSFXSR, OSXMMEXCPT */
+        if (hard) {
+            s.cr0 |= X86_CR0_WP;
+            hard_pages(g);
+        }
         CHECK_EQ(ops->set_sregs(g->vcpu, &s), 0);
         CHECK_EQ(ops->set_fpu(g->vcpu, &fpu_start), 0);
         for (unsigned i = 0; i < 0x10000; i++)
-            g->ram[DATA + i] = (uint8_t)(i * 7 + (i >> 8));
+            g->ram[DATA + i] = g->ram[EDGE + i] = (uint8_t)(i * 7 + (i >> 8));
         memset(g->ram + at, 0xf4, 0x1000);
         put(g, at, code, len);
         ops->memory_written(g->vm, at, 0x1000);
         CHECK_EQ(ops->set_regs(g->vcpu, &start_regs), 0);
-        result[k] = ops->run(g->vcpu);
+        result[k] = run_mmio(g, &sum[k]);
         CHECK_EQ(ops->get_regs(g->vcpu, &r[k]), 0);
         CHECK_EQ(ops->get_fpu(g->vcpu, &fpu[k]), 0);
         /* Flags nobody reads may be wrong in the image of a fault. */
         r[k].rflags &= g->run->exit_reason == KVM_EXIT_SHUTDOWN ? 0 : FLAGS_COMPARED;
     }
-    return result[0] == result[1] && pair[0].run->exit_reason == pair[1].run->exit_reason &&
+    return result[0] == result[1] && sum[0] == sum[1] &&
+           pair[0].run->exit_reason == pair[1].run->exit_reason &&
            !memcmp(&r[0], &r[1], sizeof(r[0])) &&
            !memcmp(fpu[0].xmm, fpu[1].xmm, sizeof(fpu[0].xmm)) &&
-           !memcmp(pair[0].ram + DATA, pair[1].ram + DATA, 0x10000);
+           !memcmp(pair[0].ram + DATA, pair[1].ram + DATA, 0x10000) &&
+           !memcmp(pair[0].ram + EDGE, pair[1].ram + EDGE, 0x10000) &&
+           !memcmp(pair[0].ram + at, pair[1].ram + at, 0x1000) &&
+           !memcmp(pair[0].ram + PT, pair[1].ram + PT, 0x1000);
 }
 
 static unsigned random_sse(uint8_t *p)
@@ -158,13 +219,43 @@ static unsigned random_insn(uint8_t *p, bool long64)
     return n;
 }
 
-static void random_blocks(void)
+/* One with the stack, or with a register and displacements: accesses that share a check. */
+static unsigned random_access(uint8_t *p)
+{
+    static const uint8_t op[] = { 0x01, 0x03, 0x29, 0x3b, 0x89, 0x8b, 0x8b, 0x31, 0x11, 0x13 };
+    static const uint8_t base[] = { 3, 5, 6, 4 };
+    unsigned n = 0, b = base[rnd(4)];
+
+    switch (rnd(8)) {
+    case 0: p[n++] = (uint8_t)(0x50 + rnd(8)); return n;
+    case 1: p[n++] = (uint8_t)(0x58 + rnd(8)); return n;
+    case 2: /* add or sub rsp or rbx, imm8; mov rbp, rsp; lea rsi, [rbx + d8] */
+        memcpy(p,
+               (const uint8_t[][4]){ { 0x48, 0x83, 0xc4, 0x10 },
+                                     { 0x48, 0x83, 0xeb, 0xf8 },
+                                     { 0x48, 0x89, 0xe5, 0x90 },
+                                     { 0x48, 0x8d, 0x73, 0xf4 } }[rnd(4)],
+               4);
+        return 4;
+    case 3: p[n++] = 0xff; break; /* push [base + d8] */
+    default: p[n++] = (uint8_t)(0x48 | rnd(2) << 2); p[n++] = op[rnd(sizeof(op))];
+    }
+    p[n] = (uint8_t)(0x40 | (p[n - 1] == 0xff && n == 1 ? 6 : rnd(8)) << 3 | b);
+    n++;
+    if (b == 4)
+        p[n++] = 0x24;
+    p[n++] = (uint8_t)(rnd(8) * 8);
+    return n;
+}
+
+static void random_blocks(bool accesses)
 {
     for (unsigned i = 0; i < 1000; i++) {
         uint8_t code[400];
         unsigned n = 0;
         for (unsigned k = 0; k < 12; k++)
-            n += random_insn(code + n, i % 4 != 0);
+            n += accesses && i % 4 && rnd(3) ? random_access(code + n)
+                                             : random_insn(code + n, i % 4 != 0);
         bool ok = same(code, n, i % 4 != 0);
         CHECK(ok);
         if (!ok) {
@@ -275,7 +366,12 @@ static void more(void)
     pair[1] = make(false);
     fault_in_the_middle();
     by_hand();
-    random_blocks();
+    random_blocks(false);
+    hard = true;
+    random_blocks(false);
+    random_blocks(true);
+    hard = false;
+    random_blocks(true);
     tight_loop();
     drop(&pair[0]);
     drop(&pair[1]);

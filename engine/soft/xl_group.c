@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The translator: one check for several accesses of a block that have the same base, but for
+ * constants: pushes, pops, what lies on the stack, the fields of a structure. The first of them
+ * checks the range of all; the addend it finds is kept in memory. If that fails (two pages, a page
+ * that may not be written, no RAM) the rest of the block runs as a twin without groups, translated
+ * when first needed.
+ */
+#include "engine/soft/soft.h"
+
+enum {
+    SPAN = 512,     /* bytes: more would lie in two pages too often */
+    FAR = 0x100000, /* constants beyond this are not followed */
+    REGS = 16
+};
+
+_Static_assert((int)XL_GROUPS <= ARRAY_LEN(((struct xl *)0)->group), "group[] has room");
+
+/* A register's value: an unknown one plus a constant. */
+struct value {
+    unsigned root;
+    int32_t delta;
+};
+
+struct tracker {
+    struct value reg[REGS];
+    unsigned roots;
+    unsigned n; /* bytes of the code's own size */
+};
+
+static void unknown(struct tracker *k, unsigned r) { k->reg[r] = (struct value){ k->roots++, 0 }; }
+
+static void unknown_all(struct tracker *k)
+{
+    for (unsigned r = 0; r < REGS; r++)
+        unknown(k, r);
+}
+
+static void set(struct tracker *k, unsigned r, struct value v, int64_t more)
+{
+    if (more < -FAR || more > FAR || v.delta + more < -FAR || v.delta + more > FAR)
+        unknown(k, r);
+    else
+        k->reg[r] = (struct value){ v.root, v.delta + (int32_t)more };
+}
+
+static void written(struct tracker *k, const struct x86_insn *in)
+{
+    for (unsigned i = 0; i < in->operands; i++) {
+        const struct x86_operand *o = &in->operand[i];
+        if (o->kind == X86_OPERAND_GPR8H)
+            unknown(k, o->reg & 3);
+        if (o->kind == X86_OPERAND_GPR && (o->access & X86_ACC_W))
+            unknown(k, o->reg);
+    }
+}
+
+/* Adds a constant to a register, or moves one plus a constant: true if it was that. */
+static bool constant(struct tracker *k, const struct x86_insn *in)
+{
+    const struct x86_operand *to = &in->operand[0], *from = &in->operand[1];
+    const bool imm = from->kind == X86_OPERAND_IMM;
+
+    if (in->osz != k->n || to->kind != X86_OPERAND_GPR || to->size != k->n)
+        return false;
+    switch (in->op) {
+    case X86_OP_INC: set(k, to->reg, k->reg[to->reg], 1); return true;
+    case X86_OP_DEC: set(k, to->reg, k->reg[to->reg], -1); return true;
+    case X86_OP_ADD:
+        if (imm)
+            set(k, to->reg, k->reg[to->reg], k->n == 8 ? (int64_t)in->imm : (int32_t)in->imm);
+        return imm;
+    case X86_OP_SUB:
+        if (imm)
+            set(k, to->reg, k->reg[to->reg], -(k->n == 8 ? (int64_t)in->imm : (int32_t)in->imm));
+        return imm;
+    case X86_OP_MOV:
+        if (from->kind != X86_OPERAND_GPR)
+            return false;
+        set(k, to->reg, k->reg[from->reg], 0);
+        return true;
+    case X86_OP_LEA:
+        if (in->asz != k->n || in->base >= REGS || in->index != X86_REG_NONE)
+            return false;
+        set(k, to->reg, k->reg[in->base], in->disp);
+        return true;
+    default: return false;
+    }
+}
+
+/* What the instruction does to registers; what is not known here may do anything. */
+static void track(struct tracker *k, const struct x86_insn *in)
+{
+    const int64_t n = k->n;
+
+    if (constant(k, in))
+        return;
+    switch (in->op) {
+    case X86_OP_PUSH:
+        if (in->osz == k->n)
+            set(k, X86_RSP, k->reg[X86_RSP], -n);
+        else
+            unknown(k, X86_RSP);
+        return;
+    case X86_OP_POP:
+        if (in->osz == k->n)
+            set(k, X86_RSP, k->reg[X86_RSP], n);
+        else
+            unknown(k, X86_RSP);
+        written(k, in);
+        return;
+    case X86_OP_LEAVE:
+        if (in->osz == k->n)
+            set(k, X86_RSP, k->reg[X86_RBP], n);
+        else
+            unknown(k, X86_RSP);
+        unknown(k, X86_RBP);
+        return;
+    case X86_OP_MUL:
+    case X86_OP_IMUL1:
+    case X86_OP_DIV:
+    case X86_OP_IDIV:
+    case X86_OP_CWD:
+        unknown(k, X86_RAX);
+        unknown(k, X86_RDX);
+        return;
+    case X86_OP_CBW:
+    case X86_OP_LAHF: unknown(k, X86_RAX); return;
+    case X86_OP_CMPXCHG:
+    case X86_OP_XCHG:
+    case X86_OP_XADD:
+        unknown(k, X86_RAX);
+        for (unsigned i = 0; i < in->operands; i++)
+            if (in->operand[i].kind == X86_OPERAND_GPR)
+                unknown(k, in->operand[i].reg);
+        written(k, in);
+        return;
+    case X86_OP_MOVS:
+    case X86_OP_STOS:
+        unknown(k, X86_RCX);
+        unknown(k, X86_RSI);
+        unknown(k, X86_RDI);
+        return;
+    case X86_OP_SSE:
+    case X86_OP_AVX:
+    case X86_OP_AVX512:
+    case X86_OP_MMX:
+        unknown(k, X86_RCX); /* PCMPESTRI */
+        written(k, in);
+        return;
+    case X86_OP_FPU:
+    case X86_OP_FPU_CTL: /* FNSTSW AX */ unknown(k, X86_RAX); return;
+    case X86_OP_JCC:
+    case X86_OP_NOP:
+    case X86_OP_ENDBR:
+    case X86_OP_PREFETCH:
+    case X86_OP_FENCE:
+    case X86_OP_PAUSE:
+    case X86_OP_CLC:
+    case X86_OP_STC:
+    case X86_OP_CMC:
+    case X86_OP_SAHF: return;
+    default:
+        if (in->op >= X86_OP_ADD && in->op <= X86_OP_SETCC)
+            written(k, in);
+        else if ((in->op >= X86_OP_ROL && in->op <= X86_OP_SHRD) ||
+                 (in->op >= X86_OP_IMUL2 && in->op <= X86_OP_IMUL3) ||
+                 (in->op >= X86_OP_BT && in->op <= X86_OP_SHRX) || in->op == X86_OP_MOVNTI)
+            written(k, in);
+        else
+            unknown_all(k);
+    }
+}
+
+/* ---- the plan ---- */
+
+struct open { /* a group that may grow */
+    unsigned root, uses, group;
+    int32_t lo, hi;
+    bool write;
+};
+
+static void add(struct xl_tr *t, struct open *o, unsigned *opens, unsigned insn, unsigned which,
+                struct value base, int64_t disp, unsigned size, bool write)
+{
+    const int32_t at = base.delta + (int32_t)disp;
+    struct xl_planned *p = &t->plan[insn][which];
+    unsigned i;
+
+    if (disp < -FAR || disp > FAR)
+        return;
+    for (i = *opens; i-- > 0;)
+        if (o[i].root == base.root && MAX(o[i].hi, at + (int32_t)size) - MIN(o[i].lo, at) <= SPAN)
+            break;
+    if (i == ~0u) {
+        if (*opens == XL_MAX_OPEN)
+            return;
+        i = (*opens)++;
+        o[i] = (struct open){ .root = base.root, .lo = at, .hi = at + (int32_t)size };
+    }
+    o[i].lo = MIN(o[i].lo, at);
+    o[i].hi = MAX(o[i].hi, at + (int32_t)size);
+    o[i].write |= write;
+    o[i].uses++;
+    *p = (struct xl_planned){ .open = (uint8_t)(i + 1),
+                              .size = (uint8_t)size,
+                              .write = write,
+                              .delta = base.delta,
+                              .last = true };
+}
+
+bool xl_direct(const struct xl_tr *t, const struct x86_insn *in)
+{
+    return in->base < REGS && in->index == X86_REG_NONE && in->asz == t->mode && in->seg < X86_FS &&
+           (t->mode == 8 || (in->disp >= -FAR && in->disp <= FAR));
+}
+
+static void accesses(struct xl_tr *t, struct tracker *k, struct open *o, unsigned *opens,
+                     unsigned i, const struct x86_insn *in)
+{
+    const int32_t n = (int32_t)k->n;
+    const struct value sp = k->reg[X86_RSP];
+
+    if (in->mem && xl_direct(t, in) && in->op != X86_OP_POP) {
+        const struct x86_operand *m = &in->operand[in->mem - 1];
+        if (m->size && m->size <= 64)
+            add(t, o, opens, i, 0, k->reg[in->base], in->disp, m->size, m->access & X86_ACC_W);
+    }
+    if (in->osz != k->n)
+        return;
+    switch (in->op) {
+    case X86_OP_PUSH:
+    case X86_OP_CALL:
+    case X86_OP_CALL_IND: add(t, o, opens, i, 1, sp, -n, k->n, true); break;
+    case X86_OP_POP:
+    case X86_OP_RET: add(t, o, opens, i, 1, sp, 0, k->n, false); break;
+    case X86_OP_LEAVE: add(t, o, opens, i, 1, k->reg[X86_RBP], 0, k->n, false); break;
+    default: break;
+    }
+}
+
+void xl_plan(struct xl_tr *t, const struct x86_insn **insn)
+{
+    struct open o[XL_MAX_OPEN];
+    struct tracker k = { .n = t->mode };
+    unsigned opens = 0, groups = 0;
+
+    unknown_all(&k);
+    for (unsigned i = 0; i < t->count; i++) {
+        t->plan[i][0].open = t->plan[i][1].open = 0;
+        accesses(t, &k, o, &opens, i, insn[i]);
+        track(&k, insn[i]);
+    }
+    for (unsigned i = 0; i < opens; i++) {
+        o[i].group = XL_GROUPS;
+        if (o[i].uses < 2 || groups == XL_GROUPS)
+            continue;
+        o[i].group = groups;
+        t->group[groups++] = (struct xl_group){ .lo = o[i].lo, .hi = o[i].hi, .write = o[i].write };
+    }
+    uint32_t seen = 0; /* groups, from behind */
+    for (unsigned i = t->count; i-- > 0;)
+        for (unsigned w = 2; w-- > 0;) {
+            struct xl_planned *p = &t->plan[i][w];
+            if (!p->open)
+                continue;
+            p->group = (uint8_t)o[p->open - 1].group;
+            p->last = !(seen & BIT(p->group));
+            seen |= (uint32_t)BIT(p->group);
+            p->open = p->group < XL_GROUPS;
+        }
+    t->grouped = groups != 0;
+}
+
+bool xl_grouped(struct xl_tr *t, unsigned which, unsigned guest, int32_t disp, unsigned size,
+                bool write, struct xl_ref *ref)
+{
+    const struct xl_planned *p = &t->plan[t->at][which];
+
+    if (!t->grouped || !p->open || size > p->size || (write && !p->write))
+        return false;
+    const struct xl_group *g = &t->group[p->group];
+    const unsigned reg = xl_get(t, guest, XL_R9);
+    const int32_t slot = XL_GS(group[0]) + 8 * p->group;
+
+    *ref = (struct xl_ref){ reg, XL_R10, disp };
+    if (t->group_on & BIT(p->group)) {
+        xl_gs(t, 1, 0x8b, XL_R10, slot);
+        return true;
+    }
+    struct xl_access a = {
+        .reg = reg,
+        .disp = g->lo - p->delta,
+        .size = (unsigned)(g->hi - g->lo),
+        .write = g->write,
+        .fill_read = !write,
+        .cold = (uint16_t)xl_cold_new(t, NULL),
+    };
+    if (reg == XL_R9) {
+        if (a.disp)
+            xl_lea(t, 1, XL_R9, XL_R9, -1, 0, a.disp);
+        ref->disp -= a.disp;
+        a.disp = 0;
+    }
+    xl_check_at(t, &a);
+    if (!p->last)
+        xl_gs(t, 1, 0x89, XL_R10, slot);
+    t->group_on |= (uint32_t)BIT(p->group);
+    return true;
+}
