@@ -12,6 +12,7 @@
 _Static_assert(offsetof(struct soft_block, page_next) == 64, "one cache line");
 
 enum {
+    INSN_MAX = 15,
     MAX_BYTES = SOFT_BLOCK_MAX * 8, /* of guest code in a block */
     HOT_HITS = 64,                  /* this many stores into a page's code … */
     HOT_SPAN = 2000 /* … each within so many built blocks of the last: do not cache it now */
@@ -295,6 +296,46 @@ static bool has_room(const struct soft_cache *c)
                                     sizeof(struct soft_codepage) + 64;
 }
 
+/* A block of the one instruction at host if it reaches into the next page, that at linear address
+ * next; else NULL. */
+static struct soft_block *build_crossing(struct soft_vcpu *v, const uint8_t *host, unsigned key,
+                                         uint64_t next)
+{
+    const unsigned have = 0x1000 - ((uintptr_t)host & 0xfff);
+    struct soft_cache *c = &v->cache;
+    struct soft_block *b = (struct soft_block *)(void *)(c->arena + c->used);
+    uint8_t bytes[INSN_MAX];
+    const uint8_t *second;
+
+    if (have >= INSN_MAX || !has_room(c) || !(second = x86_code_host_next(&v->cpu, next)))
+        return NULL;
+    memcpy(bytes, host, have);
+    memcpy(bytes + have, second, INSN_MAX - have);
+    *b = (struct soft_block){ .host = host, .key = (uint8_t)key, .count = 1 };
+    if (x86_decode(b->insn, bytes, INSN_MAX, v->cpu.code) != X86_DECODE_OK ||
+        b->insn[0].len <= have)
+        return NULL;
+    x86_bind(b->insn);
+    b->native = x86_is_native(b->insn);
+    b->crosses = (uint8_t)have;
+    b->bytes = b->insn[0].len;
+    memcpy(&b->insn[1], bytes, b->bytes);
+    arena_take(c, sizeof(*b) + sizeof(b->insn[0]) + INSN_MAX);
+    struct soft_block **bucket = &c->hash[block_hash(host, key)];
+    b->hash_next = *bucket;
+    *bucket = b;
+    return b;
+}
+
+static bool same_crossing(struct soft_vcpu *v, const struct soft_block *b, uint64_t next)
+{
+    const uint8_t *second = x86_code_host_next(&v->cpu, next),
+                  *bytes = (const uint8_t *)&b->insn[1];
+
+    return second && !memcmp(bytes, b->host, b->crosses) &&
+           !memcmp(bytes + b->crosses, second, b->bytes - b->crosses);
+}
+
 static __attribute__((noinline)) struct soft_block *build(struct soft_vcpu *v, const uint8_t *host,
                                                           unsigned key)
 {
@@ -323,6 +364,7 @@ static __attribute__((noinline)) struct soft_block *build(struct soft_vcpu *v, c
     b->xl = NULL;
     b->xl_parts = NULL;
     b->xl_generation = 0;
+    b->crosses = 0;
     do {
         const uint64_t begin = soft_rdtsc();
         memcpy(copy, host, avail);
@@ -364,6 +406,8 @@ struct soft_block *soft_block_behind(struct soft_vcpu *v, const struct soft_bloc
     if (page_of(host) != page_of(b->host))
         return NULL;
     next = find(&v->cache, host, b->key);
+    if (next && next->crosses)
+        return NULL;
     return next || !has_room(&v->cache) ? next : build(v, host, b->key);
 }
 
@@ -389,9 +433,15 @@ struct soft_block *soft_block_get(struct soft_vcpu *v)
         if (unlikely(!b)) {
             b = build(v, host, key);
             if (!b)
+                b = build_crossing(v, host, key, ALIGN_UP(lin, 0x1000ull));
+            if (!b)
                 return NULL;
         }
         *r = (struct soft_recent){ host, b };
+    }
+    if (unlikely(b->crosses) && !same_crossing(v, b, ALIGN_UP(lin, 0x1000ull))) {
+        unhash(&v->cache, b);
+        return NULL;
     }
     if (unlikely(key != 8)) { /* the limit is no part of the key */
         cpu->rip &= 0xffffffff;
@@ -424,7 +474,7 @@ const struct x86_insn *soft_block_next(struct x86_cpu *cpu, const struct x86_ins
             }
     }
     n = soft_block_get(v);
-    if (!n)
+    if (!n || n->crosses)
         return NULL;
     /* Building may have emptied the arena, b with it: then the generation has changed. */
     if (cpu->mode_key & (X86_KEY_CODE64 | X86_KEY_FLAT) && !cpu->stop) {

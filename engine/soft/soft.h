@@ -68,6 +68,9 @@ struct soft_block {
     uint32_t xl_generation;
     uint8_t runs; /* how often xl_run.c had it interpreted */
     bool native;  /* has instructions that run on the host's vector or x87 unit */
+    /* One instruction that reaches into another page, which nobody watches: bytes in the first
+     * page; soft_block_get() compares them all, so nothing may jump here without asking it. */
+    uint8_t crosses;
     struct x86_insn insn[] __attribute__((aligned(64)));
 };
 

@@ -121,10 +121,10 @@ static void run_code(struct x86_cpu *cpu, const struct x86_insn *insn)
         xl_c_begin(v);
         const bool twin = link && link->twin;
         struct xl_block *b = xl_find(v, sb, twin);
-        if (link && generation == xl->generation)
+        if (link && generation == xl->generation && !sb->crosses)
             xl_link_to(v, link, b);
         xl_set_salt(v);
-        if (!twin)
+        if (!twin && !sb->crosses)
             xl_jump_to(v, b);
         generation = xl->generation;
         flags_out(v);

@@ -316,7 +316,8 @@ void x86_queue_exception(struct x86_cpu *cpu, const struct x86_exception *exc);
 
 /* Sets insn->exec to what executes it (never NULL). */
 void x86_bind(struct x86_insn *insn);
-/* Whether it is executed on the host's vector or x87 unit, or handles their state; of a bound one. */
+/* Whether it is executed on the host's vector or x87 unit, or handles their state; of a bound one.
+ */
 bool x86_is_native(const struct x86_insn *insn);
 /* Fetches and decodes the instruction at cpu->rip for this mode; throws nothing: an #PF, #GP or #UD
  * of the fetch comes back as false with cpu->exc filled. *gpa (may be NULL): guest-physical address
@@ -327,6 +328,8 @@ WARN_UNUSED bool x86_fetch(struct x86_cpu *cpu, struct x86_insn *insn, uint64_t 
  * x86_step() says why. What is there up to the page's end may be decoded (the limit of a CS that is
  * not flat is the caller's to check). */
 const uint8_t *x86_code_host(struct x86_cpu *cpu);
+/* The same of the linear address behind a page that code runs on from. */
+const uint8_t *x86_code_host_next(struct x86_cpu *cpu, uint64_t lin);
 
 /* ---- mmu.c: for those outside (debugger, KVM_TRANSLATE): no side effects ---- */
 

@@ -384,6 +384,13 @@ const uint8_t *x86_code_host(struct x86_cpu *cpu)
     return host;
 }
 
+const uint8_t *x86_code_host_next(struct x86_cpu *cpu, uint64_t lin)
+{
+    const uint8_t *host;
+
+    return fetch_page(cpu, lin & lin_mask(cpu), &host) ? host : NULL;
+}
+
 bool x86_fetch(struct x86_cpu *cpu, struct x86_insn *insn, uint64_t *gpa)
 {
     uint8_t bytes[16];

@@ -275,6 +275,46 @@ static void self_modifying(void)
     drop(&g);
 }
 
+/* An instruction in two pages: changed in each, by itself and by a device. */
+static void crossing(void)
+{
+    struct guest g = make(false);
+    /* call 0x9ffd; out 0x10, eax; inc byte [0x9ffe]; inc byte [0xa000]; jmp CODE */
+    static const uint8_t loop[] = { 0xe8, 0xf8, 0x1f, 0,    0, 0xe7, 0x10, 0xfe, 0x05, 0xfe, 0x9f,
+                                    0,    0,    0xfe, 0x05, 0, 0xa0, 0,    0,    0xeb, 0xeb };
+
+    flat(&g, false);
+    put(&g, CODE, loop, sizeof(loop));
+    put(&g, 0x9ffd, BYTES(0xb8, 0x20, 0x30, 0x40, 0x50, 0xc3)); /* mov eax, imm32; ret */
+    for (unsigned i = 0; i < 100; i++)
+        CHECK_EQ(out(&g), 0x50403020 + i * 0x10001);
+    put(&g, 0xa001, BYTES(0x77));
+    ops->memory_written(g.vm, 0xa001, 1);
+    CHECK_EQ(out(&g), 0x77a43084);
+    /* Another length, and then one that ends with its page */
+    put(&g, 0x9ffd, BYTES(0x66, 0xb8, 0x34, 0x12, 0xc3)); /* mov ax, 0x1234 */
+    ops->memory_written(g.vm, 0x9ffd, 5);
+    put(&g, CODE + 7, BYTES(0xeb, 0xf7));
+    ops->memory_written(g.vm, CODE + 7, 2);
+    for (unsigned i = 0; i < 10; i++)
+        CHECK_EQ(out(&g) & 0xffff, 0x1234);
+    put(&g, 0x9ffd, BYTES(0xb0, 0x55, 0x90));
+    ops->memory_written(g.vm, 0x9ffd, 3);
+    put(&g, 0xa000, BYTES(0xc3));
+    ops->memory_written(g.vm, 0xa000, 1);
+    for (unsigned i = 0; i < 10; i++)
+        CHECK_EQ(out(&g) & 0xffff, 0x1255);
+    drop(&g);
+
+    /* A loop of nothing else, ended by a counter: loop to itself across the page's end */
+    g = make(false);
+    flat(&g, false);
+    put(&g, CODE, BYTES(0xb9, 0x10, 0x27, 0, 0, 0xe9, 0xf5, 0x1f, 0, 0)); /* mov ecx; jmp 0x9fff */
+    put(&g, 0x9fff, BYTES(0xe2, 0xfe, 0x89, 0xc8, 0xe7, 0x10)); /* loop .; mov eax, ecx; out */
+    CHECK_EQ(out(&g), 0);
+    drop(&g);
+}
+
 static void *kicker(void *arg)
 {
     struct guest *g = arg;
@@ -523,6 +563,7 @@ int main(void)
     mmio();
     timer();
     self_modifying();
+    crossing();
     kick();
     debugging();
     user_interrupts();
