@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 uint64_t bench_now(void)
@@ -51,9 +52,31 @@ void bench_text(char *out, size_t size)
     }
 }
 
-void bench_report(const char *name, uint64_t ns, uint64_t check)
+static uint64_t cpu_ns(void)
 {
-    printf("bench %s %" PRIu64 " %" PRIx64 "\n", name, ns, check);
+    uint64_t us = 0;
+
+    for (int who = RUSAGE_CHILDREN; who <= RUSAGE_SELF; who++) {
+        struct rusage r;
+        if (!getrusage(who, &r))
+            us += (uint64_t)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) * 1000000u +
+                  (uint64_t)(r.ru_utime.tv_usec + r.ru_stime.tv_usec);
+    }
+    return us * 1000;
+}
+
+struct bench_time bench_begin(const char *name)
+{
+    printf("begin %s\n", name);
+    fflush(stdout);
+    return (struct bench_time){ .wall = bench_now(), .cpu = cpu_ns() };
+}
+
+void bench_report(const char *name, struct bench_time begin, uint64_t check)
+{
+    uint64_t wall = bench_now() - begin.wall, cpu = cpu_ns() - begin.cpu;
+
+    printf("bench %s %" PRIu64 " %" PRIu64 " %" PRIx64 "\n", name, wall, cpu, check);
     fflush(stdout);
 }
 
@@ -64,10 +87,10 @@ static void measure(const struct bench_kernel *k, unsigned long repeat, unsigned
     if (k->setup)
         k->setup();
     for (unsigned long i = 0; i < repeat; i++) {
-        uint64_t start = bench_now();
+        struct bench_time begin = bench_begin(k->name);
         uint64_t check = k->run(n ? n : 1);
 
-        bench_report(k->name, bench_now() - start, check);
+        bench_report(k->name, begin, check);
     }
 }
 

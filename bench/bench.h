@@ -22,8 +22,13 @@ uint64_t bench_now(void);
 uint32_t bench_random(uint32_t *state);
 /* Text with the statistics of prose, for compressors and sorters. */
 void bench_text(char *out, size_t size);
-/* `bench NAME NANOSECONDS CHECK` on standard output. */
-void bench_report(const char *name, uint64_t ns, uint64_t check);
+/* `begin NAME`, and then `bench NAME WALL CPU CHECK` on standard output, times in nanoseconds; CPU
+ * time includes children's. */
+struct bench_time {
+    uint64_t wall, cpu;
+};
+struct bench_time bench_begin(const char *name);
+void bench_report(const char *name, struct bench_time begin, uint64_t check);
 /* The arguments NAME [REPEAT [PERCENT]]; NAME may be `all` or `list`. Returns an exit status. */
 int bench_main(int argc, char **argv, const struct bench_kernel *const *lists);
 

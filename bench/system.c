@@ -109,7 +109,7 @@ static uint64_t run_pipe(uint64_t n)
 /* time NAME INPUT COMMAND…: the command's whole life, its output thrown away. */
 static int time_program(char **argv)
 {
-    uint64_t start = bench_now();
+    struct bench_time begin = bench_begin(argv[2]);
     pid_t pid = fork();
     int status = 0;
 
@@ -124,7 +124,7 @@ static int time_program(char **argv)
     if (pid < 0 || waitpid(pid, &status, 0) != pid)
         die("fork");
     if (status == 0)
-        bench_report(argv[2], bench_now() - start, 0);
+        bench_report(argv[2], begin, 0);
     return status != 0;
 }
 
