@@ -111,6 +111,7 @@ struct xl {
     _Atomic uint64_t
         salt; /* of the mode; or poison: leave at the next indirect branch (any thread) */
     uint64_t minus_salt;
+    uint64_t salts[2]; /* in 64-bit mode: what it would be at CPL 0 and 3 */
     uint64_t poison;
     uint64_t c_sp, r_sp; /* stack pointers: of C; of generated code while C runs */
     uint16_t flags;      /* al: OF, ah: the rest, as LAHF has them */
@@ -123,13 +124,15 @@ struct xl {
 
     bool on;
     bool exact;        /* treat all flags as live */
+    bool slow_tsc;     /* RDTSC asks env->host_tsc; to be set before anything is translated */
     bool bmi2;         /* may use it */
     uint8_t cold_runs; /* a block is interpreted so often before it is translated (tests: 0) */
     uint8_t *rw, *rx;
     uint32_t size;        /* of the code, and of the arena */
     uint32_t used, first; /* of the code; where the thunks end */
     uint32_t enter, leave_link, dispatch, miss, emulate, last; /* thunks */
-    uint32_t fill[3][XL_FILL_SIZES + 1];                       /* by kind and log2 of the size */
+    uint32_t syscall, sysret;
+    uint32_t fill[3][XL_FILL_SIZES + 1]; /* by kind and log2 of the size */
     uint8_t *arena;
     size_t arena_used;
     uint8_t *stack;
@@ -173,6 +176,8 @@ void xl_begin(struct soft_vcpu *);
 void xl_switched(struct soft_vcpu *); /* to another view */
 static inline bool xl_usable(const struct x86_cpu *cpu)
 {
+    if (cpu->cpl == 1 || cpu->cpl == 2)
+        return false;
     const uint32_t mask = X86_KEY_CODE32 | X86_KEY_CODE64 | X86_KEY_STACK32 | X86_KEY_FLAT |
                           X86_KEY_V86 | X86_KEY_REAL;
     uint32_t k = cpu->mode_key & mask;
@@ -237,7 +242,7 @@ uint8_t *xl_look_up(struct xl_tr *, bool call);
 
 /* ---- translation ---- */
 
-enum { XL_MAX_COLD = 192, XL_MAX_JUMPS = 320, XL_MAX_LINKS = 16 };
+enum { XL_MAX_COLD = 192, XL_MAX_JUMPS = 512, XL_MAX_LINKS = 16 };
 enum { XL_MAX_INSNS = 64, XL_MAX_PIECES = 6 };
 
 struct xl_cold {                 /* out of line: the instruction by the interpreter */
@@ -298,6 +303,7 @@ struct xl_tr {
     bool sse, avx, avx512, x87; /* these raise neither #UD nor #NM */
     bool fp;                    /* no floating-point exceptions are unmasked or pend */
     bool live;                  /* flags before the instruction are needed */
+    bool live_out;              /* … behind it */
     unsigned at;                /* index of the instruction */
     bool grouped;
     uint32_t group_on; /* groups that were checked */
@@ -411,6 +417,15 @@ WARN_UNUSED bool xl_vector(struct xl_tr *, const struct x86_insn *);
 /* By the interpreter, it may unmask exceptions: ends the block. */
 bool xl_changes_masks(const struct x86_insn *);
 WARN_UNUSED bool xl_stack(struct xl_tr *, const struct x86_insn *);
+/* xl_sys.c */
+WARN_UNUSED bool xl_system(struct xl_tr *, const struct x86_insn *);
+void xl_sys_thunks(struct xl_tr *);
+WARN_UNUSED bool xl_system_end(struct xl_tr *, const struct x86_insn *); /* what ends a block */
+/* Arithmetic flags to r11 and back, rax stays; both use r10. */
+void xl_flags_away(struct xl_tr *);
+void xl_flags_back(struct xl_tr *);
+/* To the cold stub unless condition cc holds; saved: the flags are in r11. */
+void xl_guard(struct xl_tr *, unsigned cc, unsigned cold, bool saved);
 WARN_UNUSED bool xl_branch(struct xl_tr *, const struct x86_insn *);
 void xl_goto(struct xl_tr *, uint64_t rip);
 void xl_emulated(struct xl_tr *, const struct x86_insn *, bool last);

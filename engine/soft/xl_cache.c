@@ -109,15 +109,29 @@ static struct xl_mode *mode_of(struct soft_vcpu *v, uint32_t key)
     return &mode[i];
 }
 
-void xl_set_salt(struct soft_vcpu *v)
+static uint64_t salt_of(struct soft_vcpu *v, uint32_t key)
 {
     struct xl *xl = &v->xl;
-    struct xl_mode *m = mode_of(v, xl_key(&v->cpu));
+    struct xl_mode *m = mode_of(v, key);
 
     if (!m->salt)
         m->salt = new_salt(xl);
-    xl->minus_salt = 0 - m->salt;
-    atomic_store(&xl->salt, m->salt);
+    return m->salt;
+}
+
+void xl_set_salt(struct soft_vcpu *v)
+{
+    struct xl *xl = &v->xl;
+    const uint32_t key = xl_key(&v->cpu);
+    const uint64_t salt = salt_of(v, key);
+
+    if (v->cpu.code == 8) {
+        const unsigned user = key & X86_KEY_USER ? 1 : 0;
+        xl->salts[user] = salt;
+        xl->salts[!user] = salt_of(v, key ^ X86_KEY_USER);
+    }
+    xl->minus_salt = 0 - salt;
+    atomic_store(&xl->salt, salt);
     if (atomic_load(&xl->poll)) /* pairs with soft_attention() */
         atomic_store(&xl->salt, xl->poison);
 }

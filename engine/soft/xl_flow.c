@@ -375,6 +375,7 @@ static void find_live(const struct xl *xl, const struct x86_insn **insn, unsigne
 {
     uint32_t need = X86_AFLAGS;
 
+    live[count] = true;
     for (unsigned i = count; i-- > 0;) {
         struct x86_flags_use u = x86_flags_use(insn[i]);
         if (insn[i]->op == X86_OP_JCC) /* the other way may need all of them */
@@ -390,7 +391,7 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
     const uint32_t key = b->key;
     struct xl_tr tr, *t = &tr;
     const struct x86_insn *insn[XL_MAX_INSNS];
-    bool live[XL_MAX_INSNS];
+    bool live[XL_MAX_INSNS + 1];
 
     b->code = ALIGN_UP(xl->used, 16u);
     tr.v = v;
@@ -424,11 +425,13 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
         t->at = i;
         t->next = t->rip + in->len;
         t->live = live[i];
+        t->live_out = live[i + 1];
         t->last = last;
-        if (ends && xl_branch(t, in)) {
+        if (ends && (xl_branch(t, in) || xl_system_end(t, in))) {
             if (last)
                 break;
-        } else if (!ends && (xl_insn(t, in) || xl_stack(t, in) || xl_vector(t, in))) {
+        } else if (!ends &&
+                   (xl_insn(t, in) || xl_stack(t, in) || xl_vector(t, in) || xl_system(t, in))) {
             if (t->colds > colds && !xl_changes_masks(in))
                 t->cold[colds].resume = t->p;
             /* By the interpreter it checks no group. */

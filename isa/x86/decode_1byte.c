@@ -88,7 +88,7 @@ const struct x86_node x86_map_1byte[256] = {
     [0xec] = I(IN, W AL, DX), [0xed] = I(IN, W eAX, DX), [0xee] = I(OUT, DX, AL), [0xef] = I(OUT, DX, eAX),
     [0xf0] = PREFIX, [0xf1] = A(INT1, A_ENDS), [0xf2] = PREFIX, [0xf3] = PREFIX,
     [0xf4] = A(HLT, A_ENDS | A_PRIV), [0xf5] = I(CMC), [0xf6] = GROUP3(Eb, Ib), [0xf7] = GROUP3(Ev, Iz),
-    [0xf8] = I(CLC), [0xf9] = I(STC), [0xfa] = A(CLI, A_ENDS), [0xfb] = A(STI, A_ENDS), [0xfc] = I(CLD), [0xfd] = I(STD),
+    [0xf8] = I(CLC), [0xf9] = I(STC), [0xfa] = I(CLI), [0xfb] = I(STI), [0xfc] = I(CLD), [0xfd] = I(STD),
     [0xfe] = REG8(A(INC, A_LOCK, RW Eb), A(DEC, A_LOCK, RW Eb), U_, U_, U_, U_, U_, U_),
     [0xff] = REG8(A(INC, A_LOCK, RW Ev), A(DEC, A_LOCK, RW Ev), A(CALL_IND, A_F64 | A_ENDS, Ev),
                   A(CALL_FAR, A_ENDS, Mp), A(JMP_IND, A_F64 | A_ENDS, Ev), A(JMP_FAR, A_ENDS, Mp),

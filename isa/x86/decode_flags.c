@@ -16,7 +16,8 @@ const char *const x86_op_name[X86_OP_COUNT] = { [X86_OP_INVALID] = "INVALID",
 #define ZF   X86_ZF
 #define NOCF (ALL & ~CF)
 
-/* Flags written in any case, by operation; what also reads or only perhaps writes is below. */
+/* Flags written in any case, by operation; what also reads or only perhaps writes is below. DIV and
+ * IDIV leave them undefined, that is alone: as current processors and the emulator do. */
 static const uint16_t written[X86_OP_COUNT] = {
     [X86_OP_ADD] = ALL,
     [X86_OP_OR] = ALL,
@@ -34,8 +35,6 @@ static const uint16_t written[X86_OP_COUNT] = {
     [X86_OP_IMUL1] = ALL,
     [X86_OP_IMUL2] = ALL,
     [X86_OP_IMUL3] = ALL,
-    [X86_OP_DIV] = ALL,
-    [X86_OP_IDIV] = ALL,
     [X86_OP_BT] = ALL & ~ZF,
     [X86_OP_BTS] = ALL & ~ZF,
     [X86_OP_BTR] = ALL & ~ZF,
