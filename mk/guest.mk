@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The small guests: each as an ELF (multiboot 1) and as a raw image for 0x100000.
 
-GUESTS32   := null_a null_b coop preempt paging reset hostile vga selfmod
+GUESTS32   := null_a null_b coop preempt paging reset hostile vga selfmod wrap
 GUESTS64   := long64 selfmod64 hostile_user
 GUEST_LIB  := guest/lib/start32.S guest/lib/trap.S guest/lib/guest.c
 GUEST_CFLAGS := -std=gnu17 -Wall -Wextra -Werror -I. -O2 -g -ffreestanding -nostdlib -fno-pic -fno-pie -mgeneral-regs-only \

@@ -285,6 +285,7 @@ struct xl_out { /* a jump out of line */
 enum { XL_GROUPS = 6, XL_MAX_OPEN = 32 };
 struct xl_group {
     int32_t lo, hi;
+    int32_t delta; /* of the base when it was checked */
     bool write;
 };
 struct xl_planned {      /* of an access */

@@ -279,13 +279,18 @@ bool xl_grouped(struct xl_tr *t, unsigned which, unsigned guest, int32_t disp, u
 
     if (!t->grouped || !p->open || size > p->size || (write && !p->write))
         return false;
-    const struct xl_group *g = &t->group[p->group];
+    struct xl_group *g = &t->group[p->group];
     const unsigned reg = xl_get(t, guest, XL_R9);
     const int32_t slot = XL_GS(group[0]) + 8 * p->group;
 
     *ref = (struct xl_ref){ reg, XL_R10, disp };
     if (t->group_on & BIT(p->group)) {
         xl_gs(t, 1, 0x8b, XL_R10, slot);
+        /* The check says that the range does not wrap, not that a base changed since did not. */
+        if (t->mode == 4 && p->delta != g->delta) {
+            xl_lea(t, 0, XL_R9, (int)reg, -1, 0, disp);
+            *ref = (struct xl_ref){ XL_R9, XL_R10, 0 };
+        }
         return true;
     }
     struct xl_access a = {
@@ -306,5 +311,6 @@ bool xl_grouped(struct xl_tr *t, unsigned which, unsigned guest, int32_t disp, u
     if (!p->last)
         xl_gs(t, 1, 0x89, XL_R10, slot);
     t->group_on |= (uint32_t)BIT(p->group);
+    g->delta = p->delta;
     return true;
 }
