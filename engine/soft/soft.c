@@ -18,10 +18,11 @@ struct soft_engine {
 
 static int soft_open(struct engine **out, const struct engine_options *opt)
 {
-    const bool translate = opt && opt->soft && !strcmp(opt->soft, "translate");
+    const char *mode = opt && opt->soft ? opt->soft : xl_host_ok() ? "translate" : "interp";
+    const bool translate = !strcmp(mode, "translate");
     struct soft_engine *e;
 
-    if (opt && opt->soft && !translate && strcmp(opt->soft, "interp"))
+    if (!translate && strcmp(mode, "interp"))
         return -EINVAL;
     if (opt && opt->soft_cache && (opt->soft_cache < XL_CODE_MIN || opt->soft_cache > XL_CODE_SIZE))
         return -EINVAL;
