@@ -75,10 +75,11 @@ static const char *hardware(void)
 static void help(void)
 {
     printf(
-        "Usage: trapeze doctor [--json] [--device FILE]\n"
+        "Usage: trapeze doctor [--json] [--device FILE] [--soft MODE]\n"
         "Tries every engine with a short guest and says which one --engine auto takes, and why.\n\n"
         "  --json         machine-readable\n"
-        "  --device FILE  the KVM device [/dev/kvm]\n\n"
+        "  --device FILE  the KVM device [/dev/kvm]\n"
+        "  --soft MODE    try the software engine this way: interp, translate\n\n"
         "Exit status: 0 an engine works, 8 none does, 2 bad usage.\n");
 }
 
@@ -87,18 +88,25 @@ int cli_doctor(int argc, char **argv)
     static const struct option options[] = {
         { "json", no_argument, NULL, 'j' },
         { "device", required_argument, NULL, 'd' },
+        { "soft", required_argument, NULL, 's' },
         { "help", no_argument, NULL, 'h' },
         { NULL, 0, NULL, 0 },
     };
     struct engine_options opt = { 0 };
     bool json = false;
     const char *choice = NULL;
+    char way[256];
     optind = 1;
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, ":h", options, NULL)) != -1;) {
         switch (c) {
         case 'j': json = true; break;
         case 'd': opt.device = optarg; break;
+        case 's':
+            if (strcmp(optarg, "interp") && strcmp(optarg, "translate"))
+                return cli_usage("--soft: '%s' is not interp or translate", optarg);
+            opt.soft = optarg;
+            break;
         case 'h': help(); return CLI_OK;
         case ':': return cli_usage("%s needs a value", argv[optind - 1]);
         default: return cli_usage("unknown or ambiguous option '%s'", argv[optind - 1]);
@@ -111,6 +119,9 @@ int cli_doctor(int argc, char **argv)
         struct selftest_result r;
         bool usable = !engine_selftest(engine_list[i], &opt, TIMEOUT_MS, &r);
         const char *name = engine_list[i]->name, *tip = advice(name, &r);
+        way[0] = 0;
+        if (engine_list[i]->describe)
+            (void)engine_list[i]->describe(&opt, way, sizeof(way));
         if (usable && !choice)
             choice = name;
         if (json) {
@@ -122,9 +133,15 @@ int cli_doctor(int argc, char **argv)
                 printf("null");
             printf(",\"reason\":");
             print_json(r.reason);
+            if (way[0]) {
+                printf(",\"way\":");
+                print_json(way);
+            }
             printf(",\"microseconds\":%u}", r.microseconds);
         } else {
             printf("%s: %s: %s\n", name, usable ? "usable" : "not usable", r.reason);
+            if (way[0])
+                printf("     %s\n", way);
             if (tip && !usable)
                 printf("     %s\n", tip);
         }

@@ -108,6 +108,10 @@ struct engine_ops {
     int (*set_tsc_khz)(struct engine_vcpu *, uint32_t khz);
     int (*get_tsc_khz)(struct engine_vcpu *);
 
+    /* One line on how it would run guests on this host; 0, or -errno if it would not. May be NULL.
+     */
+    int (*describe)(const struct engine_options *, char *text, size_t size);
+
     /* Writes "name value" lines of counters for --stats. May be NULL. */
     void (*stats)(struct engine_vm *, FILE *);
 };

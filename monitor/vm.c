@@ -43,11 +43,15 @@ static int check_config(struct vm *vm)
     return 0;
 }
 
-static int open_engine(struct vm *vm, const struct engine_ops *ops)
+static int open_engine(struct vm *vm, const struct engine_ops *ops, char *why, size_t size)
 {
     struct engine_options opt = { .soft = vm->config->soft_mode,
                                   .soft_cache = vm->config->soft_cache,
-                                  .perf_map = vm->config->perf_map };
+                                  .perf_map = vm->config->perf_map,
+                                  .why = why,
+                                  .why_size = size };
+    if (size)
+        *why = 0;
     int err = ops->open(&vm->engine, &opt);
     if (err < 0)
         return err;
@@ -66,9 +70,10 @@ static int open_named(struct vm *vm, const char *name)
     for (unsigned i = 0; engine_list[i]; i++) {
         if (strcmp(name, engine_list[i]->name))
             continue;
-        int err = open_engine(vm, engine_list[i]);
+        char why[256];
+        int err = open_engine(vm, engine_list[i], why, sizeof(why));
         return err < 0 ? vm_fail(vm, err, "--engine %s: %s (trapeze doctor tells more)", name,
-                                 strerror(-err))
+                                 why[0] ? why : strerror(-err))
                        : 0;
     }
     return vm_fail(vm, -ENOENT, "--engine %s: no such engine", name);
@@ -86,7 +91,7 @@ static int choose_engine(struct vm *vm)
         const char *why = result.reason;
         if (engine_list[i + 1]) {
             int err = engine_selftest(engine_list[i], &opt, SELFTEST_MS, &result);
-            if (!err && !(err = open_engine(vm, engine_list[i])))
+            if (!err && !(err = open_engine(vm, engine_list[i], NULL, 0)))
                 return 0;
             if (result.verdict == SELFTEST_PASSED)
                 why = strerror(-err);

@@ -16,14 +16,28 @@ struct soft_engine {
     const char *perf_map;
 };
 
+bool soft_translates(const struct engine_options *opt)
+{
+    char why[200];
+
+    return opt && opt->soft ? !strcmp(opt->soft, "translate") : !xl_refused(why, sizeof(why));
+}
+
 static int soft_open(struct engine **out, const struct engine_options *opt)
 {
-    const char *mode = opt && opt->soft ? opt->soft : xl_host_ok() ? "translate" : "interp";
-    const bool translate = !strcmp(mode, "translate");
+    const bool translate = soft_translates(opt);
+    char text[256];
     struct soft_engine *e;
+    int err;
 
-    if (!translate && strcmp(mode, "interp"))
+    if (opt && opt->soft && !translate && strcmp(opt->soft, "interp"))
         return -EINVAL;
+    err = soft_describe(opt, text, sizeof(text));
+    if (err) {
+        if (opt && opt->why && opt->why_size)
+            snprintf(opt->why, opt->why_size, "%s", text);
+        return err;
+    }
     if (opt && opt->soft_cache && (opt->soft_cache < XL_CODE_MIN || opt->soft_cache > XL_CODE_SIZE))
         return -EINVAL;
     e = calloc(1, sizeof(*e));
@@ -377,5 +391,6 @@ const struct engine_ops engine_soft = {
     .nmi = soft_nmi,
     .set_tsc_khz = soft_set_tsc_khz,
     .get_tsc_khz = soft_get_tsc_khz,
+    .describe = soft_describe,
     .stats = soft_stats,
 };

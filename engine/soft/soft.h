@@ -262,6 +262,14 @@ void soft_kick(struct engine_vcpu *);
 /* Any thread, async-signal-safe. */
 void soft_attention(struct soft_vcpu *, uint32_t bits);
 
+/* ---- soft.c ---- */
+bool soft_translates(const struct engine_options *);
+
+/* ---- describe.c ---- */
+int soft_describe(const struct engine_options *, char *text, size_t size);
+/* 0, or -errno and a line why the translator cannot run on this host. */
+WARN_UNUSED int xl_refused(char *why, size_t size);
+
 /* ---- stats.c ---- */
 void soft_stats(struct engine_vm *, FILE *);
 

@@ -169,8 +169,6 @@ struct xl_view *xl_view(struct soft_vcpu *, unsigned id);
 void xl_set_gs(struct soft_vcpu *); /* on the vCPU's thread */
 
 /* ---- xl_run.c ---- */
-/* Whether the processor and the system let translated code run. */
-bool xl_host_ok(void);
 WARN_UNUSED int xl_init(struct soft_vcpu *);
 void xl_destroy(struct soft_vcpu *);
 /* Once per run of the vCPU, on its thread. */

@@ -239,16 +239,6 @@ static bool xsave_works(void)
     return __get_cpuid(1, &a, &b, &c, &d) && c & bit_OSXSAVE;
 }
 
-bool xl_host_ok(void)
-{
-    void *rw, *rx;
-
-    if (!__builtin_cpu_supports("bmi2") || soft_code_alloc(&rw, &rx, 0x1000))
-        return false;
-    soft_code_free(rw, rx, 0x1000);
-    return true;
-}
-
 int xl_init(struct soft_vcpu *v)
 {
     struct xl *xl = &v->xl;
