@@ -365,6 +365,8 @@ static __attribute__((noinline)) struct soft_block *build(struct soft_vcpu *v, c
     b->xl_parts = NULL;
     b->xl_generation = 0;
     b->crosses = 0;
+    const uint64_t flushes = v->stat.cache_flushes;
+    uint64_t seen;
     do {
         const uint64_t begin = soft_rdtsc();
         memcpy(copy, host, avail);
@@ -373,8 +375,13 @@ static __attribute__((noinline)) struct soft_block *build(struct soft_vcpu *v, c
         v->stat.insns_decoded += b->count;
         if (!b->count)
             return NULL; /* crosses the page, or is too long */
+        seen = atomic_load(&v->inbox_seen);
         mark(v, p, b);
-    } while (memcmp(copy, host, b->bytes));
+        /* Waiting for the others, it may have worked off messages: then p is without b's lines, or
+         * the arena with b and p was emptied. */
+        if (flushes != v->stat.cache_flushes)
+            return NULL;
+    } while (seen != atomic_load(&v->inbox_seen) || memcmp(copy, host, b->bytes));
 
     arena_take(c, sizeof(*b) + b->count * sizeof(b->insn[0]));
     bucket = &c->hash[block_hash(host, key)];
