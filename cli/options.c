@@ -258,13 +258,18 @@ static int parse_soft(char *arg, struct config *c)
     c->soft_mode = arg;
     if (!is_one_of(arg, modes))
         return cli_usage("--soft: '%s' is not interp or translate", arg);
-    if (!flag)
-        return 0;
-    if (strncmp(flag, "cache=", 6))
-        return cli_usage("--soft: unknown flag '%s'", flag);
-    if (cli_parse_size(flag + 6, &c->soft_cache) || c->soft_cache < KiB(512) ||
-        c->soft_cache > MiB(64))
-        return cli_usage("--soft: cache '%s' is not a size from 512K to 64M", flag + 6);
+    for (char *next; flag; flag = next) {
+        next = strchr(flag, ',');
+        if (next)
+            *next++ = 0;
+        if (!strcmp(flag, "nobmi2"))
+            c->soft_no_bmi2 = true;
+        else if (strncmp(flag, "cache=", 6))
+            return cli_usage("--soft: unknown flag '%s'", flag);
+        else if (cli_parse_size(flag + 6, &c->soft_cache) || c->soft_cache < KiB(512) ||
+                 c->soft_cache > MiB(64))
+            return cli_usage("--soft: cache '%s' is not a size from 512K to 64M", flag + 6);
+    }
     return 0;
 }
 

@@ -29,6 +29,7 @@ struct engine_vcpu {
 struct engine_options {
     const char *device;  /* kvm: path of the device, default /dev/kvm */
     const char *soft;    /* soft: "interp", "translate", "lockstep"; NULL: default */
+    bool soft_no_bmi2;   /* soft: translate as for a host without BMI2, for tests */
     uint64_t soft_cache; /* soft: bytes of translated code a vCPU keeps; 0: default */
     const char
         *perf_map; /* soft: not NULL: write /tmp/perf-PID.map; a file of guest symbols, or "" */

@@ -5,14 +5,11 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/random.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "engine/soft/soft.h"
-
-enum { HWCAP2_FSGSBASE = 2 };
 
 /* Bits of XCR0: [SDM] 1 "XSAVE-Supported Features and State-Component Bitmaps" */
 enum { XCR0_AVX = 6, XCR0_AVX512 = 0xe6 };
@@ -52,12 +49,8 @@ int xl_refused(char *why, size_t size)
 
     if (err)
         return err;
-    if (!enabled_state()) {
-        snprintf(why, size, "the host's processor or kernel has no XSAVE");
-        return -ENOTSUP;
-    }
-    if (!__builtin_cpu_supports("bmi2")) {
-        snprintf(why, size, "the host's processor has no BMI2");
+    if (xl_lacks()) {
+        snprintf(why, size, "the host lacks %s", xl_lacks());
         return -ENOTSUP;
     }
     fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
@@ -98,8 +91,10 @@ int soft_describe(const struct engine_options *opt, char *text, size_t size)
         return err;
     }
     snprintf(text, size, "translator; %s, %s, vector state %s",
-             __builtin_cpu_supports("bmi2") ? "BMI2" : "no BMI2 (slower memory accesses)",
-             getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE ? "FSGSBASE" : "no FSGSBASE (slower switches)",
+             !xl_host_bmi2() || (opt && opt->soft_no_bmi2) ? "no BMI2 (slower memory accesses)"
+             : xl_host_slow_pext()                         ? "BMI2 without PEXT, which is slow here"
+                                                           : "BMI2",
+             xl_host_fsgsbase() ? "FSGSBASE" : "no FSGSBASE (slower switches)",
              (state & XCR0_AVX512) == XCR0_AVX512 ? "AVX-512"
              : (state & XCR0_AVX) == XCR0_AVX     ? "AVX"
                                                   : "SSE");

@@ -11,7 +11,7 @@
 
 struct soft_engine {
     struct engine base;
-    bool translate;
+    bool translate, no_bmi2;
     uint32_t code_size;
     const char *perf_map;
 };
@@ -45,6 +45,7 @@ static int soft_open(struct engine **out, const struct engine_options *opt)
         return -ENOMEM;
     e->base.ops = &engine_soft;
     e->translate = translate;
+    e->no_bmi2 = opt && opt->soft_no_bmi2;
     e->code_size = opt && opt->soft_cache ? (uint32_t)ALIGN_UP(opt->soft_cache, (uint64_t)0x1000)
                                           : XL_CODE_SIZE;
     e->perf_map = opt ? opt->perf_map : NULL;
@@ -145,6 +146,7 @@ static int soft_create_vm(struct engine *e, struct engine_vm **out)
     }
     vm->base.ops = e->ops;
     vm->translate = se->translate;
+    vm->no_bmi2 = se->no_bmi2;
     vm->code_size = se->code_size;
     atomic_store(&vm->map, map);
     pthread_mutex_init(&vm->lock, NULL);

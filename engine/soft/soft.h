@@ -44,6 +44,7 @@ struct soft_vm {
     pthread_mutex_t code_lock; /* code pages of all vCPUs and soft_slot.lines */
     int64_t clock_offset;      /* (m) KVM_SET_CLOCK */
     bool translate;            /* (i) */
+    bool no_bmi2;              /* (i) */
     uint32_t code_size;        /* (i) of translated code, for each vCPU */
     struct xl_perf *perf;      /* --perf-map, or NULL (i) */
 };

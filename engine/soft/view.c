@@ -3,14 +3,12 @@
  * address space costs it only another gs, the state is mapped once a view, each time followed by
  * what that view has of its own. C uses the first mapping. */
 #include <asm/prctl.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "engine/soft/soft.h"
 
-enum { HWCAP2_FSGSBASE = 2 };
 #define STATE  ALIGN_UP(sizeof(struct soft_vcpu), (size_t)0x1000)
 #define STRIDE (STATE + ALIGN_UP(sizeof(struct xl_view), (size_t)0x1000))
 
@@ -53,7 +51,7 @@ void xl_set_gs(struct soft_vcpu *v)
     if (gs == want)
         return;
     gs = want;
-    if (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE)
+    if (xl_host_fsgsbase())
         __asm__ volatile("wrgsbase %0" : : "r"(want));
     else
         syscall(SYS_arch_prctl, ARCH_SET_GS, want);

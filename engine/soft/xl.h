@@ -125,7 +125,7 @@ struct xl {
     bool on;
     bool exact;        /* treat all flags as live */
     bool slow_tsc;     /* RDTSC asks env->host_tsc; to be set before anything is translated */
-    bool bmi2;         /* may use it */
+    bool rorx, pext;   /* may be used */
     uint8_t cold_runs; /* a block is interpreted so often before it is translated (tests: 0) */
     uint8_t *rw, *rx;
     uint32_t size;        /* of the code, and of the arena */
@@ -163,6 +163,12 @@ struct xl {
     _Atomic bool timer_stop;
     uint64_t timer_tsc; /* what it is set to */
 };
+
+/* ---- xl_host.c: what the translator uses of the host ---- */
+const char *xl_lacks(void); /* what it cannot do without, or NULL */
+bool xl_host_bmi2(void);
+bool xl_host_slow_pext(void);
+bool xl_host_fsgsbase(void);
 
 /* ---- view.c ---- */
 struct xl_view *xl_view(struct soft_vcpu *, unsigned id);
@@ -285,7 +291,8 @@ struct xl_out { /* a jump out of line */
 enum { XL_GROUPS = 6, XL_MAX_OPEN = 32 };
 struct xl_group {
     int32_t lo, hi;
-    int32_t delta; /* of the base when it was checked */
+    int32_t delta; /* of the base when it was checked, … */
+    unsigned base; /* … and which that was */
     bool write;
 };
 struct xl_planned {      /* of an access */

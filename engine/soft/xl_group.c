@@ -286,8 +286,9 @@ bool xl_grouped(struct xl_tr *t, unsigned which, unsigned guest, int32_t disp, u
     *ref = (struct xl_ref){ reg, XL_R10, disp };
     if (t->group_on & BIT(p->group)) {
         xl_gs(t, 1, 0x8b, XL_R10, slot);
-        /* The check says that the range does not wrap, not that a base changed since did not. */
-        if (t->mode == 4 && p->delta != g->delta) {
+        /* The check says that the range does not wrap, not that a base changed since did not, nor
+         * that another has no bits beyond 31 left from 64-bit mode. */
+        if (t->mode == 4 && (p->delta != g->delta || guest != g->base)) {
             xl_lea(t, 0, XL_R9, (int)reg, -1, 0, disp);
             *ref = (struct xl_ref){ XL_R9, XL_R10, 0 };
         }
@@ -312,5 +313,6 @@ bool xl_grouped(struct xl_tr *t, unsigned which, unsigned guest, int32_t disp, u
         xl_gs(t, 1, 0x89, XL_R10, slot);
     t->group_on |= (uint32_t)BIT(p->group);
     g->delta = p->delta;
+    g->base = guest;
     return true;
 }

@@ -96,7 +96,7 @@ static void check_dead(struct xl_tr *t, const struct xl_access *a, struct tlb_at
         xl_lea(t, 1, XL_R9, (int)a->reg, -1, 0, a->disp);
         lin = XL_R9;
     }
-    if (t->xl->bmi2) {
+    if (t->xl->rorx) {
         xl_rorx(t, XL_R10, lin, 7);
     } else {
         xl_mov(t, 1, XL_R10, lin);
@@ -188,7 +188,7 @@ void xl_check_at(struct xl_tr *t, const struct xl_access *a)
 
     if (!t->live)
         check_dead(t, a, at);
-    else if (t->xl->bmi2)
+    else if (t->xl->pext)
         check_live(t, a, at);
     else
         check_lahf(t, a, at);

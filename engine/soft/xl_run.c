@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The translator at run time: entering code, what it calls, and the clock that interrupts it. */
 #include <asm/prctl.h>
-#include <cpuid.h>
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -231,14 +230,6 @@ static void *timer_main(void *arg)
     return NULL;
 }
 
-/* The system saves extended states, so that we may: CPUID.1:ECX.OSXSAVE. */
-static bool xsave_works(void)
-{
-    unsigned a, b, c = 0, d;
-
-    return __get_cpuid(1, &a, &b, &c, &d) && c & bit_OSXSAVE;
-}
-
 int xl_init(struct soft_vcpu *v)
 {
     struct xl *xl = &v->xl;
@@ -246,7 +237,7 @@ int xl_init(struct soft_vcpu *v)
     int err;
 
     xl->timer_fd = -1;
-    if (!xsave_works() || !__builtin_cpu_supports("bmi2"))
+    if (xl_lacks())
         return -ENOTSUP;
     xl->size = v->vm->code_size;
     err = soft_code_alloc(&rw, &rx, xl->size);
@@ -266,7 +257,8 @@ int xl_init(struct soft_vcpu *v)
     if (!xl->stack || getrandom(xl->seed, sizeof(xl->seed), 0) != sizeof(xl->seed))
         return -ENOMEM;
     xl->poison = xl->seed[0] ^ xl->seed[1];
-    xl->bmi2 = true;
+    xl->rorx = xl_host_bmi2() && !v->vm->no_bmi2;
+    xl->pext = xl->rorx && !xl_host_slow_pext();
     xl->index_mask = 0x3ff000;
     xl->page_mask = ~0xfffull;
     for (unsigned i = 0; i < 3; i++)

@@ -11,6 +11,18 @@
 #include "engine/soft/soft.h"
 #include "isa/x86/native.h"
 
+/* Out of line if ZF is clear, with flags and rax as before xl_flags_save(). */
+static void skip_unless_zero(struct xl_tr *t, unsigned cold)
+{
+    xl_b(t, 0x74); /* jz */
+    uint8_t *ok = t->p;
+    xl_b(t, 0);
+    xl_flags_restore(t);
+    xl_b(t, 0xe9);
+    xl_jump_cold(t, cold);
+    xl_here(t, ok);
+}
+
 /* r9 must be a multiple of size, else the interpreter raises #GP. */
 static void aligned(struct xl_tr *t, unsigned size, unsigned cold)
 {
@@ -22,6 +34,16 @@ static void aligned(struct xl_tr *t, unsigned size, unsigned cold)
         xl_b(t, 0x0f);
         xl_b(t, 0x85);
         xl_jump_cold(t, cold);
+        return;
+    }
+    if (!t->xl->pext) {
+        xl_flags_save(t);
+        xl_b(t, 0x41);
+        xl_b(t, 0xf6);
+        xl_b(t, 0xc1);
+        xl_b(t, size - 1);
+        skip_unless_zero(t, cold);
+        xl_flags_restore(t);
         return;
     }
     xl_gs(t, 1, 0x89, X86_RCX, XL_GS(rcx));
@@ -109,13 +131,8 @@ static bool zero(struct xl_tr *t, const struct x86_insn *in)
 
 /* ---- control registers ---- */
 
-/* Loads MXCSR or the x87 control word from [r9] by way of gs:tmp: what was looked at is what is
- * loaded. The interpreter does it unless all exceptions are masked and no reserved bits set: of the
- * bits in xl->…_check the low six must be 1, the others 0. */
-static void load_control(struct xl_tr *t, bool mxcsr, unsigned cold)
+static void check_control(struct xl_tr *t, bool mxcsr, unsigned cold)
 {
-    xl_rm(t, 0, mxcsr ? 0x8b : 0x0fb7, XL_R10, XL_R9, 0);
-    xl_gs(t, 1, 0x89, XL_R10, XL_GS(tmp));
     xl_gs(t, 1, 0x89, X86_RCX, XL_GS(rcx));
     xl_pext(t, X86_RCX, XL_R10, mxcsr ? XL_GS(mxcsr_check) : XL_GS(fcw_check));
     xl_lea(t, 1, X86_RCX, X86_RCX, -1, 0, -0x3f);
@@ -125,6 +142,33 @@ static void load_control(struct xl_tr *t, bool mxcsr, unsigned cold)
     xl_jump_cold(t, cold);
     xl_here(t, ok);
     xl_gs(t, 1, 0x8b, X86_RCX, XL_GS(rcx));
+}
+
+static void check_control_lahf(struct xl_tr *t, bool mxcsr, unsigned cold)
+{
+    const uint32_t check = (uint32_t)(mxcsr ? t->xl->mxcsr_check : t->xl->fcw_check);
+
+    xl_flags_save(t);
+    xl_mov(t, 0, X86_RAX, XL_R10);
+    xl_rr(t, 0, 0x81, 4, X86_RAX); /* and */
+    xl_i32(t, check);
+    xl_rr(t, 0, 0x81, 7, X86_RAX); /* cmp: the lowest six bits looked at */
+    xl_i32(t, 0x3fu << __builtin_ctz(check));
+    skip_unless_zero(t, cold);
+    xl_flags_restore(t);
+}
+
+/* Loads MXCSR or the x87 control word from [r9] by way of gs:tmp: what was looked at is what is
+ * loaded. The interpreter does it unless all exceptions are masked and no reserved bits set: of the
+ * bits in xl->…_check the low six must be 1, the others 0. */
+static void load_control(struct xl_tr *t, bool mxcsr, unsigned cold)
+{
+    xl_rm(t, 0, mxcsr ? 0x8b : 0x0fb7, XL_R10, XL_R9, 0);
+    xl_gs(t, 1, 0x89, XL_R10, XL_GS(tmp));
+    if (t->xl->pext)
+        check_control(t, mxcsr, cold);
+    else
+        check_control_lahf(t, mxcsr, cold);
     if (mxcsr)
         xl_gs(t, 0, 0x0fae, 2, XL_GS(tmp)); /* ldmxcsr */
     else

@@ -372,6 +372,18 @@ static void more(void)
     random_blocks(true);
     hard = false;
     random_blocks(true);
+    /* As on other hosts. */
+    struct xl *xl = &((struct soft_vcpu *)pair[1].vcpu)->xl;
+    for (unsigned i = 0; i < 2; i++) {
+        xl->pext = false;
+        xl->rorx = i == 0;
+        xl_flush((struct soft_vcpu *)pair[1].vcpu);
+        fault_in_the_middle();
+        by_hand();
+        hard = i;
+        random_blocks(i);
+        hard = false;
+    }
     tight_loop();
     drop(&pair[0]);
     drop(&pair[1]);
