@@ -23,7 +23,9 @@ static const char *const verdicts[] = {
 static const char *advice(const char *engine, const struct selftest_result *r)
 {
     if (strcmp(engine, "kvm"))
-        return r->verdict == SELFTEST_PASSED ? NULL : "please report this";
+        return r->verdict == SELFTEST_FAILED || r->verdict == SELFTEST_TIMEOUT
+                   ? "please report this"
+                   : NULL;
     switch (r->verdict) {
     case SELFTEST_NO_DEVICE:
         return "if this is real hardware: enable VT-x or AMD-V in the firmware and load kvm_intel "
@@ -140,7 +142,7 @@ int cli_doctor(int argc, char **argv)
             printf(",\"microseconds\":%u}", r.microseconds);
         } else {
             printf("%s: %s: %s\n", name, usable ? "usable" : "not usable", r.reason);
-            if (way[0])
+            if (way[0] && usable)
                 printf("     %s\n", way);
             if (tip && !usable)
                 printf("     %s\n", tip);

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "engine/selftest.h"
 #include "host/loop.h"
@@ -40,6 +41,8 @@ static int check_config(struct vm *vm)
         return vm_fail(vm, -EINVAL, "--memory: a multiple of 4 KiB");
     if (c->memory > GiB(1 << 20))
         return vm_fail(vm, -EINVAL, "--memory: too large");
+    if (c->perf_map && *c->perf_map && access(c->perf_map, R_OK))
+        return vm_fail(vm, -errno, "--perf-map %s: %s", c->perf_map, strerror(errno));
     return 0;
 }
 

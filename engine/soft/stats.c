@@ -52,7 +52,7 @@ static void translator(const struct soft_vcpu *v, FILE *f)
         line(f, v, "xl_ns_per_insn", ns_of(xl->translate_tsc) / xl->insns,
              "ns a guest instruction");
     line(f, v, "xl_bytes", xl->used, "bytes of code");
-    line(f, v, "xl_flushes", xl->generation - 1u, "times all code was dropped");
+    line(f, v, "xl_flushes", xl->generation - 2u, "times all code was dropped");
     line(f, v, "xl_entries", xl->entries, "times generated code was entered");
     line(f, v, "xl_misses", xl->misses, "of them without leaving the loop: next block not linked");
     line(f, v, "xl_polls", xl->polls, "times it was left because something pends");

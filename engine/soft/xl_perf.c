@@ -139,8 +139,8 @@ void xl_perf_block(struct soft_vcpu *v, uint64_t rip, uint32_t code, uint32_t en
     const struct symbol *s = user ? NULL : find(p, rip);
     char again[32] = "";
 
-    if (v->xl.generation > 1)
-        snprintf(again, sizeof(again), " cache %u", v->xl.generation);
+    if (v->xl.generation > 2) /* the first was before any code */
+        snprintf(again, sizeof(again), " cache %u", v->xl.generation - 1);
     pthread_mutex_lock(&p->lock);
     fprintf(p->file, "%llx %x guest 0x%llx %s", (unsigned long long)(uintptr_t)(v->xl.rx + code),
             end - code, (unsigned long long)rip, user ? "user" : "kernel");
