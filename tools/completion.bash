@@ -18,10 +18,10 @@ _trapeze() {
     --append | --cpus | --gdb) return ;;
     esac
     case ${COMP_WORDS[1]} in
-    doctor) mapfile -t COMPREPLY < <(compgen -W "--json --device --help" -- "$cur") ;;
+    doctor) mapfile -t COMPREPLY < <(compgen -W "--json --device --soft --help" -- "$cur") ;;
     run)
         if [[ $cur == -* ]]; then
-            mapfile -t COMPREPLY < <(compgen -W "--kernel --initrd --module --append --memory --cpus --disk --net --console --engine --soft --debug-exit --no-reboot --gdb --stats --trace --help" -- "$cur")
+            mapfile -t COMPREPLY < <(compgen -W "--kernel --initrd --module --append --memory --cpus --disk --net --console --engine --soft --debug-exit --no-reboot --gdb --stats --perf-map --trace --help" -- "$cur")
         else
             mapfile -t COMPREPLY < <(compgen -f -- "$cur")
         fi ;;
