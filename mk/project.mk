@@ -4,7 +4,7 @@
 DEPS_BUILD := gcc make libc6-dev pkg-config libslirp-dev libzydis-dev
 DEPS_RUN   := $(DEPS_BUILD) busybox-static cpio kmod
 DEPS_CHECK := $(DEPS_RUN) clang libclang-rt-14-dev clang-format lz4 xz-utils zstd socat iproute2 gdb acpica-tools e2fsprogs mmdebstrap luajit qemu-system-x86 python3
-DEPS_BENCH := $(DEPS_RUN) qemu-system-x86 python3 zlib1g-dev libbz2-dev e2fsprogs mmdebstrap
+DEPS_BENCH := $(DEPS_RUN) qemu-system-x86 python3 luajit zlib1g-dev libbz2-dev e2fsprogs mmdebstrap
 
 # Each entry point installs first and starts make anew, so that pkg-config sees what was installed.
 .PHONY: help run check lint bench install deps-run deps-check
