@@ -3,7 +3,7 @@
  * xl_cold.c, one check for several accesses in xl_group.c. */
 #include "engine/soft/soft.h"
 
-_Static_assert(sizeof(struct x86_tlb_entry) == 32 && X86_TLB_SIZE == 1024, "used below");
+_Static_assert(sizeof(struct x86_tlb_entry) == 32 && X86_TLB_SIZE == 4096, "used below");
 
 int32_t xl_tlb(bool user) { return user ? XL_VIEW(tlb.e) : XL_CPU(tlb_super.e); }
 enum { INDEX_MASK = (X86_TLB_SIZE - 1) << 5 };

@@ -259,7 +259,7 @@ int xl_init(struct soft_vcpu *v)
     xl->poison = xl->seed[0] ^ xl->seed[1];
     xl->rorx = xl_host_bmi2() && !v->vm->no_bmi2;
     xl->pext = xl->rorx && !xl_host_slow_pext();
-    xl->index_mask = 0x3ff000;
+    xl->index_mask = (X86_TLB_SIZE - 1) << 12;
     xl->page_mask = ~0xfffull;
     for (unsigned i = 0; i < 3; i++)
         xl->low_mask[i] = (16u << i) - 1;

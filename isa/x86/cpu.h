@@ -93,7 +93,7 @@ struct x86_env {
  * >> 12) if the access is allowed without further ado (RAM, rights, A and D bits set, no
  * watchpoint), else X86_TLB_NONE, which is no page's number: so generated code may compare without
  * touching flags. */
-enum { X86_TLB_SIZE = 1024 };
+enum { X86_TLB_SIZE = 4096 };
 #define X86_TLB_NONE (~0ull)
 struct x86_tlb_entry {
     uint64_t r, w, x; /* tags for load, store, fetch */
@@ -106,9 +106,11 @@ struct x86_tlb {
     uint64_t global[X86_TLB_SIZE / 64]; /* those of them of global pages */
     uint64_t large[X86_TLB_SIZE / 64];  /* those of them in pages of more than 4 KiB */
     uint64_t code[X86_TLB_SIZE / 64];   /* fetched from (4 KiB pages), whatever is there now */
-    uint64_t large_in, large_code;      /* GiB, hashed, with large pages; and fetched from */
-    uint8_t large_shift;                /* log2 of the largest page filled; 0: none */
-    bool global_code;                   /* fetched from a global page */
+    uint64_t used_words,
+        local_words;               /* bits by word: used is not 0, used and not global is not 0 */
+    uint64_t large_in, large_code; /* GiB, hashed, with large pages; and fetched from */
+    uint8_t large_shift;           /* log2 of the largest page filled; 0: none */
+    bool global_code;              /* fetched from a global page */
 };
 
 /*

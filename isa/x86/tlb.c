@@ -7,7 +7,8 @@
 #include "isa/x86/emu.h"
 #include "isa/x86/model.h"
 
-enum { WORDS = X86_TLB_SIZE / 64, PCID_BITS = 12 };
+enum { PCID_BITS = 12 };
+_Static_assert(X86_TLB_SIZE / 64 == 64, "words have a bit each");
 
 static struct x86_tlb *user_tlb(struct x86_cpu *cpu) { return cpu->view[cpu->view_id].tlb; }
 
@@ -20,26 +21,42 @@ static void init_tlb(struct x86_tlb *t)
     memset(t->used, 0, sizeof(*t) - offsetof(struct x86_tlb, used));
 }
 
-/* Only what was filled is visited: flushes are far more frequent than 2048 fills. */
-static void drop_entries(struct x86_tlb *t, bool keep_global)
+static void drop_word(struct x86_tlb *t, unsigned word, uint64_t which)
 {
-    for (unsigned i = 0; i < WORDS; i++) {
-        uint64_t keep = keep_global ? t->global[i] : 0;
-        uint64_t used = t->used[i] & ~keep;
-        t->used[i] &= keep;
-        for (; used; used &= used - 1)
-            drop_entry(&t->e[i * 64 + (unsigned)__builtin_ctzll(used)]);
+    t->used[word] &= ~which;
+    for (; which; which &= which - 1)
+        drop_entry(&t->e[word * 64 + (unsigned)__builtin_ctzll(which)]);
+}
+
+static void forget_code(struct x86_tlb *t)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(t->code); i++)
+        t->code[i] = 0;
+    t->large_code = 0;
+}
+
+/* Only what was filled is visited: flushes are far more frequent than 8192 fills. */
+static void drop_all(struct x86_tlb *t)
+{
+    for (uint64_t words = t->used_words; words; words &= words - 1) {
+        const unsigned i = (unsigned)__builtin_ctzll(words);
+        drop_word(t, i, t->used[i]);
     }
-    if (!keep_global) {
-        t->large_in = 0;
-        t->large_shift = 0;
-        t->global_code = false;
+    t->used_words = t->local_words = t->large_in = 0;
+    t->large_shift = 0;
+    t->global_code = false;
+    forget_code(t);
+}
+
+static void drop_local(struct x86_tlb *t)
+{
+    for (uint64_t words = t->local_words; words; words &= words - 1) {
+        const unsigned i = (unsigned)__builtin_ctzll(words);
+        drop_word(t, i, t->used[i] & ~t->global[i]);
     }
-    if (!t->global_code) {
-        for (unsigned i = 0; i < WORDS; i++)
-            t->code[i] = 0;
-        t->large_code = 0;
-    }
+    t->local_words = 0;
+    if (!t->global_code)
+        forget_code(t);
 }
 
 /* ---- filling ---- */
@@ -60,6 +77,9 @@ void x86_tlb_enter(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, un
 
     cpu->tlb_stats.fill++;
     t->used[word] |= bit;
+    t->used_words |= BIT(word);
+    if (!w->global)
+        t->local_words |= BIT(word);
     t->global[word] = w->global ? t->global[word] | bit : t->global[word] & ~bit;
     if (w->shift > 12) {
         t->large[word] |= bit;
@@ -115,8 +135,8 @@ static void drop_view(struct x86_cpu *cpu, unsigned id)
 void x86_tlb_flush(struct x86_cpu *cpu)
 {
     cpu->tlb_stats.flush++;
-    drop_entries(&cpu->tlb_super, false);
-    drop_entries(user_tlb(cpu), false);
+    drop_all(&cpu->tlb_super);
+    drop_all(user_tlb(cpu));
     for (unsigned i = 0; i < cpu->views; i++)
         cpu->view[i].cr3 = X86_VIEW_NONE;
     cpu->view[cpu->view_id].cr3 = view_key(cpu);
@@ -127,8 +147,8 @@ void x86_tlb_flush_local(struct x86_cpu *cpu)
 {
     cpu->tlb_stats.flush++;
     cpu->tlb_stats.local++;
-    drop_entries(user_tlb(cpu), true);
-    drop_entries(&cpu->tlb_super, true);
+    drop_local(user_tlb(cpu));
+    drop_local(&cpu->tlb_super);
     tell(cpu, X86_TLB_LOCAL, 0);
 }
 
@@ -144,7 +164,8 @@ static bool drop_page(struct x86_tlb *t, uint64_t lin, bool only_global)
             drop_entry(e);
     if (t->large_in & gib) { /* it may be part of a large page, all of which goes */
         const unsigned shift = t->large_shift - 12u;
-        for (unsigned i = 0; i < WORDS; i++) {
+        for (uint64_t words = t->used_words; words; words &= words - 1) {
+            const unsigned i = (unsigned)__builtin_ctzll(words);
             uint64_t large = t->used[i] & t->large[i] & (only_global ? t->global[i] : ~0ull);
             for (; large; large &= large - 1) {
                 e = &t->e[i * 64 + (unsigned)__builtin_ctzll(large)];
@@ -177,23 +198,25 @@ void x86_tlb_protect(struct x86_cpu *cpu, const uint8_t *host_page)
         struct x86_tlb *t = n < cpu->views ? cpu->view[n].tlb : &cpu->tlb_super;
         if (n < cpu->views && cpu->view[n].cr3 == X86_VIEW_NONE)
             continue;
-        for (unsigned i = 0; i < WORDS; i++)
-            for (uint64_t used = t->used[i]; used; used &= used - 1) {
-                struct x86_tlb_entry *e = &t->e[i * 64 + (unsigned)__builtin_ctzll(used)];
-                if ((e->w << 12) + e->addend == host)
-                    e->w = X86_TLB_NONE;
-            }
+        for (uint64_t words = t->used_words; words; words &= words - 1) {
+            struct x86_tlb_entry *e = &t->e[64 * __builtin_ctzll(words)];
+            for (unsigned i = 0; i < 64; i++)
+                if ((e[i].w << 12) + e[i].addend == host)
+                    e[i].w = X86_TLB_NONE;
+        }
     }
 }
 
 /* What is entered for CPL 3 depends on align_check. */
 void x86_tlb_align_check(struct x86_cpu *cpu)
 {
-    for (unsigned i = 0; i < WORDS; i++)
-        for (uint64_t used = user_tlb(cpu)->used[i]; used; used &= used - 1) {
-            struct x86_tlb_entry *e = &user_tlb(cpu)->e[i * 64 + (unsigned)__builtin_ctzll(used)];
-            e->r = e->w = X86_TLB_NONE;
-        }
+    struct x86_tlb *t = user_tlb(cpu);
+
+    for (uint64_t words = t->used_words; words; words &= words - 1) {
+        struct x86_tlb_entry *e = &t->e[64 * __builtin_ctzll(words)];
+        for (unsigned i = 0; i < 64; i++)
+            e[i].r = e[i].w = X86_TLB_NONE;
+    }
     cpu->view[cpu->view_id].align_check = cpu->align_check;
 }
 
@@ -258,7 +281,7 @@ void x86_tlb_load_cr3(struct x86_cpu *cpu, bool keep)
     if (!keep || v->cr3 != key) {
         cpu->tlb_stats.view_miss++;
         if (v->ready)
-            drop_entries(v->tlb, false);
+            drop_all(v->tlb);
         else
             init_tlb(v->tlb);
         v->ready = true;
@@ -270,7 +293,7 @@ void x86_tlb_load_cr3(struct x86_cpu *cpu, bool keep)
     cpu->tlb[1] = v->tlb;
     if (v->align_check != cpu->align_check)
         x86_tlb_align_check(cpu);
-    drop_entries(&cpu->tlb_super, true);
+    drop_local(&cpu->tlb_super);
     tell(cpu, X86_TLB_SWITCH, id);
 }
 
