@@ -95,6 +95,8 @@ static void env_cpuid(struct x86_cpu *cpu, uint32_t leaf, uint32_t subleaf, uint
     x86_model_lookup(v->cpuid, v->cpuid_count, cpu, leaf, subleaf, out);
 }
 
+static void env_fpu_needed(struct x86_cpu *cpu) { xl_fpu_away(soft_vcpu_of(cpu)); }
+
 static const struct x86_env soft_env = {
     .ram = soft_ram,
     .store_code = soft_store_code,
@@ -106,6 +108,7 @@ static const struct x86_env soft_env = {
     .cr8_read = env_cr8_read,
     .cr8_write = env_cr8_write,
     .cpuid = env_cpuid,
+    .fpu_needed = env_fpu_needed,
     .tlb_flushed = xl_tlb_flushed,
 };
 
@@ -365,7 +368,6 @@ static void halt(struct soft_vcpu *v)
 static enum x86_exit step(struct soft_vcpu *v)
 {
     v->stat.steps++;
-    xl_fpu_away(v);
     return x86_step(&v->cpu);
 }
 

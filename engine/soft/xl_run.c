@@ -92,6 +92,8 @@ static void interpret(struct x86_cpu *cpu, const struct soft_block *sb)
         const uint64_t rip = cpu->rip;
         cpu->insn_rip = rip;
         cpu->rip = rip + insn->len;
+        if (insn->op >= X86_OP_FPU)
+            xl_fpu_away(soft_vcpu_of(cpu));
         insn->exec(cpu, insn);
         insn++;
     } while (!cpu->stop && insn < end);

@@ -81,6 +81,8 @@ struct x86_env {
     void (*cr8_write)(struct x86_cpu *cpu, uint64_t val);
     /* CPUID as configured for this vCPU; unknown leaves follow [SDM]'s rule. */
     void (*cpuid)(struct x86_cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
+    /* x86_step() is about to execute an instruction that uses cpu->xsave. May be NULL. */
+    void (*fpu_needed)(struct x86_cpu *cpu);
     /* Something cached outside may have become wrong. */
     void (*tlb_flushed)(struct x86_cpu *cpu, enum x86_tlb_event what, uint64_t arg); /* or NULL */
     void (*mode_changed)(struct x86_cpu *cpu); /* cpu->mode_key changed; may be NULL */

@@ -349,6 +349,8 @@ enum x86_exit x86_step(struct x86_cpu *cpu)
     cpu->insn_rip = cpu->rip;
     cpu->rip += insn.len;
     exit = X86_EXIT_NONE;
+    if (insn.op >= X86_OP_FPU && cpu->env->fpu_needed)
+        cpu->env->fpu_needed(cpu);
     if (!execute(cpu, &insn)) {
         exit = cpu->thrown;
         if (exit == X86_EXIT_NONE)

@@ -7,6 +7,9 @@ static void more(void);
 #define SOFT_TEST_VCPU(vcpu) (((struct soft_vcpu *)(vcpu))->xl.cold_runs = 0) /* no interpreter */
 #define SOFT_TEST_NAME       "xl"
 #define SOFT_TEST_MORE()     more()
+#include "engine/soft/soft.h"
+#include "isa/x86/insn.h"
+#include "isa/x86/native.h"
 #include "tests/unit/soft.c"
 
 enum {
@@ -15,6 +18,7 @@ enum {
 };
 
 static struct guest pair[2]; /* interpreter, translator */
+static bool aligned;         /* registers hold addresses that vector instructions like */
 
 static uint64_t code_at;
 static uint32_t seed = 1;
@@ -70,6 +74,45 @@ static int run_mmio(struct guest *g, uint64_t *sum)
     return r;
 }
 
+/* A state with random registers, mostly with all exceptions masked. */
+static void random_vectors(struct kvm_xsave *x)
+{
+    uint8_t *b = (uint8_t *)x->region;
+    uint64_t use = rnd(4) ? x86_native_xcr0() : x86_native_xcr0() & rnd(256);
+
+    memset(x, 0, sizeof(*x));
+    for (unsigned i = 160; i < 416; i++)
+        b[i] = (uint8_t)rnd(256);
+    for (unsigned i = 0; i < 8; i++) /* numbers of ordinary size, and others */
+        for (unsigned k = 0; k < 10; k++)
+            b[32 + 16 * i + k] = (uint8_t)(k == 9 ? 0x3f + rnd(2) : k == 7 ? 0x80 : rnd(256));
+    for (unsigned i = 2; i < 8; i++) {
+        uint32_t offset, size;
+        bool align;
+        if (x86_native_component(i, &offset, &size, &align))
+            for (uint32_t k = 0; k < size; k++)
+                b[offset + k] = (uint8_t)rnd(rnd(8) ? 256 : 1);
+    }
+    le16_put(b, (uint16_t)(0x37f | rnd(4) << 10)); /* FCW: rounding */
+    le16_put(b + 2, (uint16_t)(rnd(8) << 11));     /* FSW: TOP */
+    b[4] = (uint8_t)rnd(256);
+    le32_put(b + 24, 0x1f80 | rnd(4) << 13 | rnd(2) << 15);
+    if (!rnd(8))
+        le32_put(b + 24, 0x1f80 & rnd(0x10000));
+    if (!rnd(8))
+        le16_put(b, (uint16_t)rnd(0x400));
+    le64_put(b + 512, use);
+}
+
+/* DEVIATES in engine/soft/xl_fpu.c: x87 pointers and opcode, and so whether x87 is in use. */
+static void without_pointers(struct kvm_xsave *x)
+{
+    uint8_t *b = (uint8_t *)x->region;
+
+    memset(b + 6, 0, 18);
+    b[512] &= 0xfe;
+}
+
 /* Runs code in both from equal states to the same exit and compares all that a guest can see. */
 static bool same(const uint8_t *code, size_t len, bool long64)
 {
@@ -83,7 +126,10 @@ static bool same(const uint8_t *code, size_t len, bool long64)
     memset(&start_regs, 0, sizeof(start_regs));
     uint64_t *reg = (uint64_t *)&start_regs;
     for (unsigned i = 0; i < 16; i++)
-        reg[i] = rnd(3) ? DATA + 0x1000 + rnd(0x8000) : (uint64_t)rnd(1 << 24) * rnd(1 << 24);
+        if (aligned)
+            reg[i] = DATA + 0x1000 + (rnd(16) ? rnd(0x200) * 64 : rnd(0x8000));
+        else
+            reg[i] = rnd(3) ? DATA + 0x1000 + rnd(0x8000) : (uint64_t)rnd(1 << 24) * rnd(1 << 24);
     start_regs.rsp = DATA + 0x6ff8;
     if (hard) {
         for (unsigned i = 0; i < 16; i++)
@@ -93,71 +139,116 @@ static bool same(const uint8_t *code, size_t len, bool long64)
     }
     start_regs.rip = code_at = at;
     start_regs.rflags = 2 | (rnd(2) ? 0x8d5 : 0);
-    struct kvm_fpu fpu[2], fpu_start;
-    CHECK_EQ(ops->get_fpu(pair[0].vcpu, &fpu_start), 0);
-    for (unsigned i = 0; i < sizeof(fpu_start.xmm); i++)
-        ((uint8_t *)fpu_start.xmm)[i] = (uint8_t)rnd(256);
+    struct kvm_xsave vec[2], vec_start;
+    random_vectors(&vec_start);
     for (unsigned k = 0; k < 2; k++) {
         struct guest *g = &pair[k];
         struct kvm_sregs s;
         flat(g, long64);
         CHECK_EQ(ops->get_sregs(g->vcpu, &s), 0);
-        s.cr4 |= 0x600; /* OSFXSR, OSXMMEXCPT */
+        s.cr4 |= 0x40600; /* OSXSAVE, OSFXSR, OSXMMEXCPT */
         if (hard) {
             s.cr0 |= X86_CR0_WP;
             hard_pages(g);
         }
         CHECK_EQ(ops->set_sregs(g->vcpu, &s), 0);
-        CHECK_EQ(ops->set_fpu(g->vcpu, &fpu_start), 0);
+        const struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = x86_native_xcr0() };
+        CHECK_EQ(ops->set_xcrs(g->vcpu, &xcrs), 0);
+        CHECK_EQ(ops->set_xsave(g->vcpu, &vec_start), 0);
         for (unsigned i = 0; i < 0x10000; i++)
             g->ram[DATA + i] = g->ram[EDGE + i] = (uint8_t)(i * 7 + (i >> 8));
+        for (unsigned i = 0x1000; i < 0x9000; i += 64) /* a MXCSR and FCW that mask everything */
+            le32_put(g->ram + DATA + i, 0x1fbf);
         memset(g->ram + at, 0xf4, 0x1000);
         put(g, at, code, len);
         ops->memory_written(g->vm, at, 0x1000);
         CHECK_EQ(ops->set_regs(g->vcpu, &start_regs), 0);
         result[k] = run_mmio(g, &sum[k]);
         CHECK_EQ(ops->get_regs(g->vcpu, &r[k]), 0);
-        CHECK_EQ(ops->get_fpu(g->vcpu, &fpu[k]), 0);
-        /* Flags nobody reads may be wrong in the image of a fault. */
-        r[k].rflags &= g->run->exit_reason == KVM_EXIT_SHUTDOWN ? 0 : FLAGS_COMPARED;
+        CHECK_EQ(ops->get_xsave(g->vcpu, &vec[k]), 0);
+        without_pointers(&vec[k]);
+        /* Flags nobody reads may be wrong at a fault or an exit in the middle. */
+        r[k].rflags &= g->run->exit_reason == KVM_EXIT_HLT ? FLAGS_COMPARED : 0;
     }
     return result[0] == result[1] && sum[0] == sum[1] &&
            pair[0].run->exit_reason == pair[1].run->exit_reason &&
            !memcmp(&r[0], &r[1], sizeof(r[0])) &&
-           !memcmp(fpu[0].xmm, fpu[1].xmm, sizeof(fpu[0].xmm)) &&
+           !memcmp(vec[0].region, vec[1].region, sizeof(vec[0].region)) &&
            !memcmp(pair[0].ram + DATA, pair[1].ram + DATA, 0x10000) &&
            !memcmp(pair[0].ram + EDGE, pair[1].ram + EDGE, 0x10000) &&
            !memcmp(pair[0].ram + at, pair[1].ram + at, 0x1000) &&
            !memcmp(pair[0].ram + PT, pair[1].ram + PT, 0x1000);
 }
 
-static unsigned random_sse(uint8_t *p)
+/* One random instruction for the vector or x87 unit, of any encoding: whatever the decoder accepts.
+ * Not those whose images hold the x87 pointers, which the translator does not keep. */
+static unsigned random_vector(uint8_t *p, bool long64)
 {
-    static const uint8_t prefix[] = { 0x66, 0x66, 0x66, 0xf3, 0xf2, 0 };
-    static const uint8_t op0f[] = { 0x10, 0x11, 0x14, 0x15, 0x28, 0x29, 0x54, 0x55, 0x56, 0x57,
-                                    0x60, 0x62, 0x63, 0x64, 0x67, 0x68, 0x6b, 0x6c, 0x6d, 0x6e,
-                                    0x6f, 0x74, 0x76, 0x7e, 0x7f, 0xd4, 0xd6, 0xd7, 0xda, 0xdb,
-                                    0xdf, 0xe2, 0xe4, 0xe7, 0xeb, 0xef, 0xf3, 0xf5, 0xf8, 0xfe };
-    static const uint8_t ops38[] = { 0x00, 0x01, 0x08, 0x0b, 0x17, 0x1c, 0x20,
-                                     0x25, 0x29, 0x30, 0x37, 0x3b, 0x40 };
-    unsigned n = 0, pre = prefix[rnd(6)];
-    bool map38 = pre == 0x66 && !rnd(4);
+    static const uint8_t prefix[] = { 0x66, 0x66, 0xf3, 0xf2, 0 };
 
-    if (pre)
-        p[n++] = (uint8_t)pre;
-    if (rnd(2))
-        p[n++] = (uint8_t)(0x40 + rnd(16));
-    p[n++] = 0x0f;
-    if (map38)
-        p[n++] = 0x38;
-    p[n++] = map38 ? ops38[rnd(sizeof(ops38))] : op0f[rnd(sizeof(op0f))];
-    p[n++] = (uint8_t)((rnd(2) ? 0xc0 : 0x40) | rnd(64));
-    if (p[n - 1] < 0x80) {
-        if ((p[n - 1] & 7) == 4)
-            p[n++] = 0x24;
-        p[n++] = (uint8_t)(rnd(4) * 8);
+    for (;;) {
+        struct x86_insn in;
+        unsigned n = 0, kind = rnd(8);
+        if (kind == 0) {
+            p[n++] = (uint8_t)(0xd8 + rnd(8));
+        } else if (kind < 3) {
+            uint8_t pre = prefix[rnd(5)];
+            if (pre)
+                p[n++] = pre;
+            if (long64 && rnd(2))
+                p[n++] = (uint8_t)(0x40 + rnd(16));
+            p[n++] = 0x0f;
+            if (!rnd(3))
+                p[n++] = rnd(2) ? 0x38 : 0x3a;
+            p[n++] = (uint8_t)rnd(256);
+        } else if (kind < 6) { /* VEX */
+            p[n++] = 0xc4;
+            p[n++] = (uint8_t)((long64 ? rnd(8) : 7) << 5 | (1 + rnd(3)));
+            p[n++] = (uint8_t)rnd(256);
+            p[n++] = (uint8_t)rnd(256);
+        } else { /* EVEX */
+            p[n++] = 0x62;
+            p[n++] = (uint8_t)((long64 ? rnd(16) : 15) << 4 | (1 + rnd(3)));
+            p[n++] = (uint8_t)(rnd(256) | 4);
+            p[n++] = (uint8_t)(rnd(256) & (rnd(2) ? 0xff : 0xe8));
+            p[n++] = (uint8_t)rnd(256);
+        }
+        uint8_t modrm = (uint8_t)((rnd(2) ? 0xc0 : 0x40) | rnd(64));
+        p[n++] = modrm;
+        if (modrm < 0x80) {
+            if ((modrm & 7) == 4)
+                p[n++] = 0x24;
+            p[n++] = (uint8_t)(rnd(8) ? rnd(4) * 32 : rnd(256));
+        }
+        p[n++] = (uint8_t)rnd(256); /* immediate, if there is one */
+        if (x86_decode(&in, p, 15, long64 ? 8 : 4) != X86_DECODE_OK)
+            continue;
+        switch (in.op) {
+        case X86_OP_MMX:
+        case X86_OP_SSE:
+        case X86_OP_AVX:
+        case X86_OP_AVX512: {
+            struct x86_native_form form;
+            if (!x86_native_form(((struct soft_vcpu *)pair[1].vcpu)->cpu.native, &in, &form) &&
+                rnd(32))
+                continue; /* mostly what the host has */
+            break;
+        }
+        case X86_OP_FPU:
+        case X86_OP_FPU_CTL:
+        case X86_OP_FWAIT:
+        case X86_OP_EMMS:
+        case X86_OP_MASKMOV:
+        case X86_OP_VMASKMOV:
+        case X86_OP_LDMXCSR:
+        case X86_OP_STMXCSR:
+        case X86_OP_VZERO: break;
+        default: continue;
+        }
+        if ((in.op == X86_OP_LDMXCSR || in.op == X86_OP_FPU_CTL) && rnd(4))
+            continue; /* mostly leave exceptions masked */
+        return in.len;
     }
-    return n;
 }
 
 /* One random instruction whose flags are all defined. */
@@ -186,9 +277,8 @@ static unsigned random_insn(uint8_t *p, bool long64)
         p[n++] = (uint8_t)rnd(2);
         return n;
     case 7:
-        if (long64)
-            return random_sse(p);
-        /* fallthrough */
+    case 8:
+    case 9: return random_vector(p, long64);
     case 3:
     case 4:
         p[n++] = 0x0f;
@@ -248,14 +338,20 @@ static unsigned random_access(uint8_t *p)
     return n;
 }
 
-static void random_blocks(bool accesses)
+enum kind { INSNS, ACCESSES, VECTORS };
+
+static void random_blocks(enum kind kind)
 {
+    aligned = kind == VECTORS;
     for (unsigned i = 0; i < 1000; i++) {
         uint8_t code[400];
         unsigned n = 0;
         for (unsigned k = 0; k < 12; k++)
-            n += accesses && i % 4 && rnd(3) ? random_access(code + n)
-                                             : random_insn(code + n, i % 4 != 0);
+            if (kind == VECTORS)
+                n += random_vector(code + n, i % 4 != 0);
+            else
+                n += kind == ACCESSES && i % 4 && rnd(3) ? random_access(code + n)
+                                                         : random_insn(code + n, i % 4 != 0);
         bool ok = same(code, n, i % 4 != 0);
         CHECK(ok);
         if (!ok) {
@@ -265,6 +361,7 @@ static void random_blocks(bool accesses)
             fprintf(stderr, "\n");
         }
     }
+    aligned = false;
 }
 
 /* A fault behind instructions that are done, before ones that are not. */
@@ -366,12 +463,14 @@ static void more(void)
     pair[1] = make(false);
     fault_in_the_middle();
     by_hand();
-    random_blocks(false);
+    random_blocks(INSNS);
+    random_blocks(VECTORS);
     hard = true;
-    random_blocks(false);
-    random_blocks(true);
+    random_blocks(INSNS);
+    random_blocks(ACCESSES);
+    random_blocks(VECTORS);
     hard = false;
-    random_blocks(true);
+    random_blocks(ACCESSES);
     /* As on other hosts. */
     struct xl *xl = &((struct soft_vcpu *)pair[1].vcpu)->xl;
     for (unsigned i = 0; i < 2; i++) {
@@ -381,7 +480,8 @@ static void more(void)
         fault_in_the_middle();
         by_hand();
         hard = i;
-        random_blocks(i);
+        random_blocks(i ? ACCESSES : INSNS);
+        random_blocks(VECTORS);
         hard = false;
     }
     tight_loop();
