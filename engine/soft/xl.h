@@ -265,6 +265,7 @@ struct xl_access {
     unsigned size;
     bool write;
     bool fill_read; /* what comes first does not write: do not set the dirty bit yet */
+    bool no_fill;   /* there may be no access: leave that to the interpreter */
     uint16_t cold;
 };
 

@@ -221,7 +221,8 @@ static void accesses(struct xl_tr *t, struct tracker *k, struct open *o, unsigne
     const int32_t n = (int32_t)k->n;
     const struct value sp = k->reg[X86_RSP];
 
-    if (in->mem && xl_direct(t, in) && in->op != X86_OP_POP) {
+    /* Under an EVEX mask there may be no access at all. */
+    if (in->mem && xl_direct(t, in) && in->op != X86_OP_POP && !in->mask) {
         const struct x86_operand *m = &in->operand[in->mem - 1];
         if (m->size && m->size <= 64)
             add(t, o, opens, i, 0, k->reg[in->base], in->disp, m->size, m->access & X86_ACC_W);

@@ -74,8 +74,11 @@ static bool memory(struct xl_tr *t, const struct x86_insn *in, bool align, unsig
         aligned(t, m->size, *cold);
     }
     struct xl_ref ref;
+    const unsigned jumps = t->jumps;
     if (!xl_operand(t, in, m->size, m->access & X86_ACC_W, *cold, &ref))
         return false;
+    for (unsigned i = jumps; in->mask && i < t->jumps; i++)
+        t->jump[i].access.no_fill = true;
     xl_lea(t, 1, XL_R9, (int)ref.base, (int)ref.index, 0, ref.disp);
     return true;
 }
