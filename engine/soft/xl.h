@@ -104,6 +104,8 @@ struct xl_view {
     uint32_t dirty_slots, dirty[XL_SLOTS];
 };
 
+enum { XL_STRINGS = 24 };
+
 /* The fields down to jump[] are read by generated code. */
 struct xl {
     _Atomic uint32_t poll; /* not 0: leave generated code soon (any thread) */
@@ -132,6 +134,7 @@ struct xl {
     uint32_t used, first; /* of the code; where the thunks end */
     uint32_t enter, leave_link, dispatch, miss, emulate, last; /* thunks */
     uint32_t syscall, sysret;
+    uint32_t string[2][2][XL_STRINGS];   /* by CPL 3, 64-bit mode, and see xl_string.c */
     uint32_t fill[3][XL_FILL_SIZES + 1]; /* by kind and log2 of the size */
     uint8_t *arena;
     size_t arena_used;
@@ -422,10 +425,16 @@ unsigned xl_cold_new(struct xl_tr *, const struct x86_insn *);
 
 /* xl_insn.c, xl_flow.c: false: emulate it */
 WARN_UNUSED bool xl_insn(struct xl_tr *, const struct x86_insn *);
+WARN_UNUSED bool xl_special(struct xl_tr *, const struct x86_insn *);
 WARN_UNUSED bool xl_vector(struct xl_tr *, const struct x86_insn *);
 /* By the interpreter, it may unmask exceptions: ends the block. */
 bool xl_changes_masks(const struct x86_insn *);
 WARN_UNUSED bool xl_stack(struct xl_tr *, const struct x86_insn *);
+
+/* xl_string.c */
+WARN_UNUSED bool xl_string(struct xl_tr *, const struct x86_insn *);
+void xl_string_thunks(struct xl_tr *);
+
 /* xl_sys.c */
 WARN_UNUSED bool xl_system(struct xl_tr *, const struct x86_insn *);
 void xl_sys_thunks(struct xl_tr *);

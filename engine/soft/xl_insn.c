@@ -144,20 +144,33 @@ static void immediate(struct xl_tr *t, const struct x86_insn *in)
         xl_b(t, (uint8_t)(in->imm >> (8 * i)));
 }
 
-/* With ah ch dh bh: no REX may appear, so as it is or not at all. */
+/* With ah ch dh bh: no REX may appear, so as it is; rsi lends its number to r9 for an address. */
 static bool high_byte(struct xl_tr *t, const struct x86_insn *in)
 {
+    const struct x86_operand *m = in->mem ? &in->operand[in->mem - 1] : NULL;
+
     for (unsigned i = 0; i < in->operands; i++)
-        if (in->operand[i].kind == X86_OPERAND_MEM ||
-            (in->operand[i].kind == X86_OPERAND_GPR && in->operand[i].reg == X86_RSP))
+        if (in->operand[i].kind == X86_OPERAND_GPR && in->operand[i].reg == X86_RSP)
             return false;
     if (in->rex)
         return false;
+    if (m) {
+        const unsigned cold = xl_cold_new(t, in);
+        struct xl_ref ref;
+        if (!in->has_modrm || m->size != 1 ||
+            !xl_operand(t, in, 1, m->access & X86_ACC_W, cold, &ref))
+            return false;
+        xl_lea(t, 1, XL_R9, (int)ref.base, ref.index == XL_NO_INDEX ? -1 : (int)ref.index, 0,
+               ref.disp);
+        xl_rr(t, 1, 0x87, X86_RSI, XL_R9); /* xchg */
+    }
     prefixes(t, in);
     map_and_opcode(t, in, in->opcode);
     if (in->has_modrm)
-        xl_b(t, in->modrm);
+        xl_b(t, m ? (in->modrm & 0x38) | X86_RSI : in->modrm);
     immediate(t, in);
+    if (m)
+        xl_rr(t, 1, 0x87, X86_RSI, XL_R9);
     return true;
 }
 
@@ -189,7 +202,9 @@ bool xl_insn(struct xl_tr *t, const struct x86_insn *in)
 
     if (in->op == X86_OP_LEA)
         return lea(t, in);
-    if (!k || in->enc == X86_ENC_EVEX || (k == MODERN && !modern()))
+    if (!k)
+        return xl_special(t, in);
+    if (in->enc == X86_ENC_EVEX || (k == MODERN && !modern()))
         return false;
     if (k == SKIP)
         return true;
@@ -211,7 +226,7 @@ bool xl_insn(struct xl_tr *t, const struct x86_insn *in)
         (in->op == X86_OP_BT || in->op == X86_OP_BTS || in->op == X86_OP_BTR ||
          in->op == X86_OP_BTC) &&
         opcode != 0xba)
-        return false; /* the bit offset reaches beyond the operand */
+        return xl_special(t, in);
 
     struct field reg = { .guest = -1 }, rm = { .guest = -1 }, vv = { .guest = -1 };
     const bool oreg = !in->has_modrm && !vex &&

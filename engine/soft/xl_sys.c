@@ -267,7 +267,7 @@ bool xl_system(struct xl_tr *t, const struct x86_insn *in)
         return true;
     case X86_OP_MOV_FROM_SEG: return mov_from_seg(t, in);
     case X86_OP_MOV_FROM_CR: return !t->user && mov_from_cr(t, in);
-    default: return false;
+    default: return xl_string(t, in);
     }
 }
 

@@ -169,5 +169,6 @@ void xl_thunks(struct soft_vcpu *v)
     xl_jmp(t, xl->rw + xl->dispatch);
     xl_fill_thunks(t);
     xl_sys_thunks(t);
+    xl_string_thunks(t);
     xl->first = xl->used = ALIGN_UP(here(t), 64u);
 }

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The translator: MOVS, STOS and LODS forwards within a page, by thunks that use the host's own
+ * instruction. All else, as well as CMPS and SCAS, is the interpreter's, which goes page by page.
+ * What lies within a page of RAM cannot fault in the middle and is too short for an interrupt.
+ */
+#include <string.h>
+
+#include "engine/soft/soft.h"
+
+enum { MOVS, STOS, LODS };
+enum { JE = 4, JNE = 5, JA = 7 };
+enum { MAX_OUT = 8 };
+
+struct out {
+    uint8_t *at[MAX_OUT];
+    unsigned n;
+};
+
+static void jump(struct xl_tr *t, unsigned cc, struct out *to)
+{
+    xl_b(t, 0x0f);
+    xl_b(t, 0x80 | cc);
+    to->at[to->n++] = t->p;
+    xl_i32(t, 0);
+}
+
+static void land(struct xl_tr *t, const struct out *o)
+{
+    for (unsigned i = 0; i < o->n; i++) {
+        const int32_t rel = (int32_t)(t->p - o->at[i] - 4);
+        memcpy(o->at[i], &rel, 4);
+    }
+}
+
+static void shr(struct xl_tr *t, unsigned reg, unsigned n)
+{
+    xl_rr(t, 1, 0xc1, 5, reg);
+    xl_b(t, n);
+}
+
+/* r10 = addend for rcx (rep) elements or one from `reg` on */
+static void look_up(struct xl_tr *t, unsigned reg, bool rep, unsigned log, bool write,
+                    struct out *slow)
+{
+    const int32_t e = xl_tlb(t->user);
+    const size_t tag =
+        write ? offsetof(struct x86_tlb_entry, w) : offsetof(struct x86_tlb_entry, r);
+
+    xl_lea(t, 1, XL_R11, (int)reg, rep ? X86_RCX : -1, rep ? log : 0, rep ? -1 : (1 << log) - 1);
+    xl_mov(t, 1, XL_R10, reg);
+    shr(t, XL_R10, 12);
+    shr(t, XL_R11, 12);
+    xl_rr(t, 1, 0x3b, XL_R10, XL_R11); /* cmp: one page */
+    jump(t, JNE, slow);
+    xl_rr(t, 0, 0x81, 4, XL_R10); /* and */
+    xl_i32(t, X86_TLB_SIZE - 1);
+    xl_rr(t, 0, 0xc1, 4, XL_R10); /* shl */
+    xl_b(t, 5);
+    xl_gsb(t, 1, 0x3b, XL_R11, XL_R10, e + (int32_t)tag);
+    jump(t, JNE, slow);
+    xl_gsb(t, 1, 0x8b, XL_R10, XL_R10, e + (int32_t)offsetof(struct x86_tlb_entry, addend));
+}
+
+static void flags_back(struct xl_tr *t)
+{
+    xl_gs(t, 0, 0x0fb7, X86_RAX, XL_GS(flags));
+    xl_b(t, 0x04);
+    xl_b(t, 0x7f); /* add al, 0x7f: OF */
+    xl_b(t, 0x9e); /* sahf */
+    xl_gs(t, 1, 0x8b, X86_RAX, XL_GS(rax));
+}
+
+/* Called as the thunk `emulate` is, and goes on there in the other cases. */
+static void make(struct xl_tr *t, unsigned op, bool rep, unsigned log, bool wide)
+{
+    static const uint8_t opcode[] = { [MOVS] = 0xa4, [STOS] = 0xaa, [LODS] = 0xac };
+    const bool src = op != STOS, dst = op != LODS;
+    struct out slow = { .n = 0 }, done = { .n = 0 };
+
+    xl_gs(t, 1, 0x89, X86_RAX, XL_GS(rax));
+    xl_b(t, 0x9f); /* lahf */
+    xl_b(t, 0x0f);
+    xl_b(t, 0x90);
+    xl_b(t, 0xc0); /* seto al */
+    xl_b(t, 0x66);
+    xl_gs(t, 0, 0x89, X86_RAX, XL_GS(flags));
+    xl_gs(t, 1, 0x89, XL_R10, XL_GS(tmp));
+    xl_gs(t, 0, 0xf7, 0, XL_CPU(rflags)); /* test */
+    xl_i32(t, X86_DF);
+    jump(t, JNE, &slow);
+    if (!wide) { /* the upper halves are nobody's outside 64-bit mode */
+        if (rep)
+            xl_mov(t, 0, X86_RCX, X86_RCX);
+        if (src)
+            xl_mov(t, 0, X86_RSI, X86_RSI);
+        if (dst)
+            xl_mov(t, 0, X86_RDI, X86_RDI);
+    }
+    if (rep) {
+        xl_rr(t, 1, 0x85, X86_RCX, X86_RCX);
+        jump(t, JE, &done);
+        xl_rr(t, 1, 0x81, 7, X86_RCX); /* cmp */
+        xl_i32(t, 0x1000 >> log);
+        jump(t, JA, &slow);
+    }
+    if (src) {
+        look_up(t, X86_RSI, rep, log, false, &slow);
+        if (dst)
+            xl_gs(t, 1, 0x89, XL_R10, XL_GS(rcx));
+    }
+    if (dst)
+        look_up(t, X86_RDI, rep, log, true, &slow);
+    if (op == MOVS)
+        xl_gs(t, 1, 0x8b, XL_R11, XL_GS(rcx));
+    else if (op == LODS)
+        xl_mov(t, 1, XL_R11, XL_R10);
+    if (src)
+        xl_rr(t, 1, 0x03, X86_RSI, XL_R11);
+    if (dst)
+        xl_rr(t, 1, 0x03, X86_RDI, XL_R10);
+    xl_gs(t, 1, 0x8b, X86_RAX, XL_GS(rax));
+    if (log == 1)
+        xl_b(t, 0x66);
+    if (rep)
+        xl_b(t, 0xf3);
+    if (log == 3)
+        xl_b(t, 0x48);
+    xl_b(t, opcode[op] | (log ? 1 : 0));
+    if (src)
+        xl_rr(t, 1, 0x2b, X86_RSI, XL_R11);
+    if (dst)
+        xl_rr(t, 1, 0x2b, X86_RDI, XL_R10);
+    if (!wide) { /* beyond 4 GiB is 0 again */
+        if (src)
+            xl_mov(t, 0, X86_RSI, X86_RSI);
+        if (dst)
+            xl_mov(t, 0, X86_RDI, X86_RDI);
+    }
+    if (op == LODS)
+        xl_gs(t, 1, 0x89, X86_RAX, XL_GS(rax));
+    land(t, &done);
+    flags_back(t);
+    xl_b(t, 0xc3);
+
+    land(t, &slow);
+    flags_back(t);
+    xl_gs(t, 1, 0x8b, XL_R10, XL_GS(tmp));
+    xl_jmp(t, t->xl->rw + t->xl->emulate);
+}
+
+void xl_string_thunks(struct xl_tr *t)
+{
+    for (unsigned user = 0; user < 2; user++)
+        for (unsigned wide = 0; wide < 2; wide++)
+            for (unsigned i = 0; i < XL_STRINGS; i++) {
+                const unsigned op = i >> 3, rep = i >> 2 & 1, log = i & 3;
+                if ((op == LODS && rep) || (log == 3 && !wide))
+                    continue;
+                t->user = user;
+                t->xl->string[user][wide][i] = (uint32_t)(t->p - t->xl->rw);
+                make(t, op, rep, log, wide);
+            }
+    t->user = 0;
+}
+
+bool xl_string(struct xl_tr *t, const struct x86_insn *in)
+{
+    const unsigned size = in->opcode & 1 ? in->osz : 1;
+    unsigned op;
+
+    switch (in->op) {
+    case X86_OP_MOVS: op = MOVS; break;
+    case X86_OP_STOS: op = STOS; break;
+    case X86_OP_LODS: op = LODS; break;
+    default: return false;
+    }
+    if (in->asz != t->mode || (op != STOS && in->seg >= X86_FS) || (op == LODS && in->rep))
+        return false;
+    const unsigned log = size == 8 ? 3 : size == 4 ? 2 : size == 2 ? 1 : 0;
+    xl_imm(t, XL_R9, (uint64_t)(uintptr_t)in);
+    xl_imm(t, XL_R10, t->rip);
+    xl_call(t,
+            t->xl->rw + t->xl->string[t->user][t->mode == 8][op << 3 | (in->rep != 0) << 2 | log]);
+    return true;
+}
