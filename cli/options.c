@@ -78,7 +78,7 @@ void cli_help_run(void)
         "  --soft MODE[,cache=SIZE]\n"
         "                      way of the soft engine: interp, translate; SIZE bounds the "
         "translated\n"
-        "                      code a processor keeps [64M]\n"
+        "                      code a processor keeps [128M]\n"
         "  --debug-exit        a guest's write of V to port 0xf4 ends with exit status (V<<1)|1\n"
         "  --no-reboot         a guest reset ends the run\n"
         "  --gdb [HOST]:PORT   wait for gdb (target remote HOST:PORT) before the first "
@@ -267,8 +267,8 @@ static int parse_soft(char *arg, struct config *c)
         else if (strncmp(flag, "cache=", 6))
             return cli_usage("--soft: unknown flag '%s'", flag);
         else if (cli_parse_size(flag + 6, &c->soft_cache) || c->soft_cache < KiB(512) ||
-                 c->soft_cache > MiB(64))
-            return cli_usage("--soft: cache '%s' is not a size from 512K to 64M", flag + 6);
+                 c->soft_cache > MiB(128))
+            return cli_usage("--soft: cache '%s' is not a size from 512K to 128M", flag + 6);
     }
     return 0;
 }

@@ -24,13 +24,13 @@ struct xl_perf;
 struct xl_tr;
 
 enum {
-    XL_CODE_SIZE = 64 << 20 /* unless told otherwise */,
+    XL_CODE_SIZE = 128 << 20 /* unless told otherwise */,
     XL_CODE_MIN = 512 << 10,
     XL_JUMPS = 1 << 16,
     XL_FILL_SIZES = 7 /* 1 to 64 bytes */
 };
 
-enum { XL_MODES = 16, XL_SLOTS = 1 << 16, XL_STACK_SIZE = 1 << 20, XL_STACK_TOP = 4096 };
+enum { XL_MODES = 16, XL_SLOTS = 1 << 18, XL_STACK_SIZE = 1 << 20, XL_STACK_TOP = 4096 };
 
 /*
  * A salt stands for one mode in one address space until a translation that code relies on changes.
@@ -58,6 +58,7 @@ enum xl_reach { XL_PAGE, XL_KERNEL, XL_SLOT };
  */
 struct xl_link {
     uint64_t rip;
+    uint32_t key;         /* XL_SLOT: the block's */
     bool twin;            /* to the block without groups */
     uint32_t patch, stub; /* offsets of its rel32 (or its slot), of what it jumps to unlinked */
     enum xl_reach reach;
@@ -100,6 +101,7 @@ struct xl_block {
 struct xl_view {
     struct x86_tlb tlb;
     uint64_t slot[XL_SLOTS]; /* host addresses */
+    uint32_t known;          /* slots that have been set; the others are when it becomes current */
     struct xl_mode mode[XL_MODES];
     uint32_t dirty_slots, dirty[XL_SLOTS];
 };
@@ -146,6 +148,7 @@ struct xl {
     struct xl_link *far;
     uint32_t slots;
     uint32_t slot_stub[XL_SLOTS];
+    struct xl_link *slot_link[1 << 14]; /* by target, so that jumps there share a slot */
     /* Linear pages, and large pages, that code was found in since all was last forgotten. */
     uint32_t pages_now;
     struct xl_page pages[4096], large[64];
@@ -228,7 +231,8 @@ void xl_fpu_get_slow(struct soft_vcpu *);
 /* ---- xl_cache.c ---- */
 /* twin: that without groups of accesses. */
 WARN_UNUSED struct xl_block *xl_find(struct soft_vcpu *, struct soft_block *, bool twin);
-void xl_drop(struct soft_vcpu *, struct soft_block *);                        /* its bytes change */
+void xl_drop(struct soft_vcpu *, struct soft_block *); /* its bytes change */
+bool xl_has(struct soft_vcpu *, struct soft_block *, uint64_t rip, uint32_t key);
 void xl_add_part(struct soft_vcpu *, struct soft_block *, struct xl_block *); /* is in it, too */
 void xl_flush(struct soft_vcpu *); /* all; not from within generated code */
 void xl_tlb_flushed(struct x86_cpu *, enum x86_tlb_event, uint64_t arg);
@@ -236,6 +240,7 @@ void xl_found(struct soft_vcpu *); /* code at cpu->rip by the present translatio
 /* Of the present mode; to be called when that may have changed. */
 void xl_set_salt(struct soft_vcpu *);
 void xl_link_to(struct soft_vcpu *, struct xl_link *, struct xl_block *);
+void xl_know_slots(struct soft_vcpu *); /* sets those of the current view that are new */
 void xl_jump_to(struct soft_vcpu *, const struct xl_block *); /* into the jump cache */
 void *xl_arena(struct xl *, size_t size);
 
@@ -330,7 +335,8 @@ struct xl_tr {
     struct xl_out out[XL_MAX_PIECES];
     unsigned outs;
     unsigned count; /* instructions */
-    bool last;      /* this is the last one */
+    uint32_t key;
+    bool last; /* this is the last one */
 };
 
 enum { XL_R9 = 9, XL_R10 = 10, XL_R11 = 11 };

@@ -30,6 +30,14 @@ static uint64_t host(const struct xl *xl, uint32_t code)
     return (uint64_t)(uintptr_t)(xl->rx + code);
 }
 
+void xl_know_slots(struct soft_vcpu *v)
+{
+    struct xl_view *view = xl_view(v, v->cpu.view_id);
+
+    for (; view->known < v->xl.slots; view->known++)
+        view->slot[view->known] = host(&v->xl, v->xl.slot_stub[view->known]);
+}
+
 static void clear_slots(const struct xl *xl, struct xl_view *view)
 {
     for (uint32_t i = 0; i < view->dirty_slots; i++)
@@ -239,8 +247,10 @@ void xl_tlb_flushed(struct x86_cpu *cpu, enum x86_tlb_event what, uint64_t arg)
             forget_all(v);
         else if (what == X86_TLB_LOCAL)
             forget_view(v, cpu->view_id);
-        if (what == X86_TLB_SWITCH)
+        if (what == X86_TLB_SWITCH) {
             xl_switched(v);
+            xl_know_slots(v);
+        }
         break;
     case X86_TLB_PAGE: return;
     case X86_TLB_CODE_PAGE:
@@ -265,6 +275,15 @@ static void freshen(const struct xl *xl, struct soft_block *sb)
     sb->xl = NULL;
     sb->xl_parts = NULL;
     sb->xl_generation = xl->generation;
+}
+
+bool xl_has(struct soft_vcpu *v, struct soft_block *sb, uint64_t rip, uint32_t key)
+{
+    freshen(&v->xl, sb);
+    for (const struct xl_block *b = sb->xl; b; b = b->next)
+        if (b->rip == rip && b->key == key)
+            return true;
+    return false;
 }
 
 void xl_add_part(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b)
@@ -308,6 +327,9 @@ void xl_flush(struct soft_vcpu *v)
     xl->used = xl->first;
     xl->arena_used = 0;
     xl->slots = 0;
+    for (unsigned i = 0; i < v->cpu.views; i++)
+        xl_view(v, i)->known = 0;
+    memset(xl->slot_link, 0, sizeof(xl->slot_link));
     xl->generation++;
     memset(xl->jump, 0, sizeof(xl->jump));
     /* Nothing may be returned to. */

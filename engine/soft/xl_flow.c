@@ -78,28 +78,44 @@ bool xl_stack(struct xl_tr *t, const struct x86_insn *in)
 
 enum { JUMP = 0xe9, CALL = 0xe8 };
 
+static struct xl_link *new_link(struct xl_tr *t, uint64_t rip, enum xl_reach reach)
+{
+    struct xl_link *l = xl_arena(t->xl, sizeof(*l));
+
+    *l = (struct xl_link){ .rip = rip, .key = t->key & ~(uint32_t)XL_KEY_TWIN, .reach = reach };
+    t->link[t->links++] = l;
+    return l;
+}
+
+static struct xl_link *slot_for(struct xl_tr *t, uint64_t rip)
+{
+    struct xl *xl = t->xl;
+    struct xl_link **l = &xl->slot_link[(rip ^ rip >> 14) % ARRAY_LEN(xl->slot_link)];
+
+    if (!*l || (*l)->rip != rip || (*l)->key != (t->key & ~(uint32_t)XL_KEY_TWIN)) {
+        *l = new_link(t, rip, XL_SLOT);
+        (*l)->patch = xl->slots++;
+    }
+    return *l;
+}
+
 /* A jump or call (op, or a JCC's 0f 8x) that leaves by a new link until its target exists. The stub
  * is out of line. */
 static void link_op(struct xl_tr *t, unsigned op, uint64_t rip)
 {
     struct xl *xl = t->xl;
-    struct xl_link *l = xl_arena(xl, sizeof(*l));
 
-    l->rip = rip;
-    l->twin = false;
-    l->target = NULL;
-    l->reach = !((rip ^ t->start) >> 12) ? XL_PAGE : t->user ? XL_SLOT : XL_KERNEL;
-    if (l->reach == XL_SLOT) {
-        l->patch = xl->slots++;
-        xl_gs(t, 0, 0xff, op == CALL ? 2 : 4, XL_VIEW(slot[0]) + (int32_t)(8 * l->patch));
-    } else {
-        if (op > 0xff)
-            xl_b(t, 0x0f);
-        xl_b(t, op & 0xff);
-        l->patch = (uint32_t)(t->p - xl->rw);
-        xl_i32(t, 0);
+    if ((rip ^ t->start) >> 12 && t->user) {
+        xl_gs(t, 0, 0xff, op == CALL ? 2 : 4,
+              XL_VIEW(slot[0]) + (int32_t)(8 * slot_for(t, rip)->patch));
+        return;
     }
-    t->link[t->links++] = l;
+    struct xl_link *l = new_link(t, rip, (rip ^ t->start) >> 12 ? XL_KERNEL : XL_PAGE);
+    if (op > 0xff)
+        xl_b(t, 0x0f);
+    xl_b(t, op & 0xff);
+    l->patch = (uint32_t)(t->p - xl->rw);
+    xl_i32(t, 0);
 }
 
 static void link_stubs(struct xl_tr *t)
@@ -111,8 +127,6 @@ static void link_stubs(struct xl_tr *t)
         l->stub = (uint32_t)(t->p - xl->rw);
         if (l->reach == XL_SLOT) {
             xl->slot_stub[l->patch] = l->stub;
-            for (unsigned k = 0; k < X86_VIEWS; k++)
-                xl_view(t->v, k)->slot[l->patch] = (uint64_t)(uintptr_t)(xl->rx + l->stub);
         } else {
             uint32_t rel = l->stub - (l->patch + 4);
             memcpy(xl->rw + l->patch, &rel, 4);
@@ -364,7 +378,7 @@ static unsigned collect(struct soft_vcpu *v, struct soft_block *sb, struct xl_bl
             xl_changes_masks(last))
             return n;
         sb = soft_block_behind(v, sb);
-        if (!sb || n + sb->count > XL_MAX_INSNS)
+        if (!sb || n + sb->count > XL_MAX_INSNS || xl_has(v, sb, rip, b->key))
             return n;
         xl_add_part(v, sb, b);
     }
@@ -405,6 +419,7 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
     tr.avx512 = key & XL_KEY_AVX512;
     tr.x87 = key & XL_KEY_X87;
     tr.fp = key & XL_KEY_FP;
+    tr.key = key;
     tr.colds = tr.jumps = tr.links = tr.outs = 0;
     tr.count = collect(v, sb, b, insn);
     find_live(xl, insn, tr.count, live);
@@ -453,5 +468,6 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
     xl_cold_stubs(t);
     out_of_line(t);
     link_stubs(t);
+    xl_know_slots(v);
     xl->used = (uint32_t)(t->p - xl->rw);
 }
