@@ -59,46 +59,70 @@ static void aligned(struct xl_tr *t, unsigned size, unsigned cold)
     xl_gs(t, 1, 0x8b, X86_RCX, XL_GS(rcx));
 }
 
-/* r9 = host address of the memory operand, if there is one. */
-static bool memory(struct xl_tr *t, const struct x86_insn *in, bool align, unsigned *cold)
+/* The memory operand, if there is one. r11 is free then. */
+static bool memory(struct xl_tr *t, const struct x86_insn *in, bool align, struct xl_ref *ref,
+                   unsigned *cold)
 {
     if (!in->mem)
         return true;
     const struct x86_operand *m = &in->operand[in->mem - 1];
+    const bool write = m->access & X86_ACC_W;
     if (!m->size || m->size > 64 || !xl_address_ok(t, in))
         return false;
     *cold = xl_cold_new(t, in);
-    if (align) {
+    const unsigned jumps = t->jumps;
+    if (align && !xl_direct(t, in)) {
         if (!xl_address(t, in))
             return false;
         aligned(t, m->size, *cold);
+        xl_check(t, m->size, write, *cold);
+        *ref = (struct xl_ref){ XL_R9, XL_NO_INDEX, 0 };
+    } else {
+        if (align) {
+            xl_lea(t, 1, XL_R9, (int)xl_get(t, in->base, XL_R9), -1, 0, (int32_t)in->disp);
+            aligned(t, m->size, *cold);
+        }
+        if (!xl_operand(t, in, m->size, write, *cold, ref))
+            return false;
     }
-    struct xl_ref ref;
-    const unsigned jumps = t->jumps;
-    if (!xl_operand(t, in, m->size, m->access & X86_ACC_W, *cold, &ref))
-        return false;
     for (unsigned i = jumps; in->mask && i < t->jumps; i++)
         t->jump[i].access.no_fill = true;
-    xl_lea(t, 1, XL_R9, (int)ref.base, (int)ref.index, 0, ref.disp);
     return true;
 }
 
 /* ---- vector, mask and MMX instructions ---- */
 
+/* ModRM and what belongs to it. EVEX scales small displacements, so they are large there. */
+static void modrm(struct xl_tr *t, const struct x86_insn *in, unsigned reg,
+                  const struct xl_ref *ref)
+{
+    if (in->enc != X86_ENC_EVEX || !ref->disp) {
+        xl_modrm_ref(t, reg, ref);
+        return;
+    }
+    xl_b(t, 0x84 | reg << 3);
+    xl_b(t, (ref->index == XL_NO_INDEX ? 4 : ref->index & 7) << 3 | (ref->base & 7));
+    xl_i32(t, (uint32_t)ref->disp);
+}
+
 static bool vector(struct xl_tr *t, const struct x86_insn *in)
 {
+    struct xl_ref ref = { 0, XL_NO_INDEX, 0 };
     struct x86_native_form f;
-    unsigned gpr = 0, n, cold;
+    unsigned gpr = 0, n, at, cold;
     uint8_t code[16];
 
     if (!x86_native_form(t->v->cpu.native, in, &f) || (f.fp && !t->fp) ||
-        !memory(t, in, f.aligned, &cold))
+        !memory(t, in, f.aligned, &ref, &cold))
         return false;
     if (f.has_gpr)
-        gpr = xl_get(t, f.gpr, XL_R10);
-    n = x86_native_encode(in, XL_R9, gpr, code);
+        gpr = xl_get(t, f.gpr, XL_R11);
+    n = x86_native_encode(in, ref.base, ref.index == XL_NO_INDEX ? 0 : ref.index, gpr, code, &at);
     for (unsigned i = 0; i < n; i++)
-        xl_b(t, code[i]);
+        if (i == at && in->mem)
+            modrm(t, in, code[i] >> 3 & 7, &ref);
+        else
+            xl_b(t, code[i]);
     if (f.has_gpr && f.gpr_written && xl_host(f.gpr) < 0)
         xl_gs(t, 1, 0x89, gpr, xl_gpr(f.gpr));
     return true;
@@ -161,12 +185,12 @@ static void check_control_lahf(struct xl_tr *t, bool mxcsr, unsigned cold)
     xl_flags_restore(t);
 }
 
-/* Loads MXCSR or the x87 control word from [r9] by way of gs:tmp: what was looked at is what is
+/* Loads MXCSR or the x87 control word from ref by way of gs:tmp: what was looked at is what is
  * loaded. The interpreter does it unless all exceptions are masked and no reserved bits set: of the
  * bits in xl->…_check the low six must be 1, the others 0. */
-static void load_control(struct xl_tr *t, bool mxcsr, unsigned cold)
+static void load_control(struct xl_tr *t, bool mxcsr, const struct xl_ref *ref, unsigned cold)
 {
-    xl_rm(t, 0, mxcsr ? 0x8b : 0x0fb7, XL_R10, XL_R9, 0);
+    xl_op_ref(t, 0, mxcsr ? 0x8b : 0x0fb7, XL_R10, ref);
     xl_gs(t, 1, 0x89, XL_R10, XL_GS(tmp));
     if (t->xl->pext)
         check_control(t, mxcsr, cold);
@@ -180,20 +204,21 @@ static void load_control(struct xl_tr *t, bool mxcsr, unsigned cold)
 
 static bool mxcsr(struct xl_tr *t, const struct x86_insn *in)
 {
+    struct xl_ref ref;
     unsigned cold;
 
     if (!(in->enc == X86_ENC_VEX ? t->avx : t->sse))
         return false;
     if (in->op == X86_OP_STMXCSR) {
-        if (!memory(t, in, false, &cold))
+        if (!memory(t, in, false, &ref, &cold))
             return false;
-        xl_rm(t, 0, 0x0fae, 3, XL_R9, 0);
+        xl_op_ref(t, 0, 0x0fae, 3, &ref);
         return true;
     }
     /* load_control() wants the mask bits to be the lowest of those it looks at. */
-    if (!t->fp || t->xl->mxcsr_check & 0x7f || !memory(t, in, false, &cold))
+    if (!t->fp || t->xl->mxcsr_check & 0x7f || !memory(t, in, false, &ref, &cold))
         return false;
-    load_control(t, true, cold);
+    load_control(t, true, &ref, cold);
     return true;
 }
 
@@ -207,6 +232,7 @@ static bool is_fldcw(const struct x86_insn *in)
 static bool x87(struct xl_tr *t, const struct x86_insn *in)
 {
     const unsigned reg = in->modrm >> 3 & 7;
+    struct xl_ref ref;
     unsigned cold;
 
     if (!t->x87 || !t->fp || in->map != X86_MAP_1BYTE || !in->has_modrm || in->opcode < 0xd8 ||
@@ -217,12 +243,12 @@ static bool x87(struct xl_tr *t, const struct x86_insn *in)
         xl_b(t, in->modrm);
         return true;
     }
-    if (in->operand[in->mem - 1].size > 10 || !memory(t, in, false, &cold))
+    if (in->operand[in->mem - 1].size > 10 || !memory(t, in, false, &ref, &cold))
         return false;
     if (is_fldcw(in))
-        load_control(t, false, cold);
+        load_control(t, false, &ref, cold);
     else
-        xl_rm(t, 0, in->opcode, reg, XL_R9, 0);
+        xl_op_ref(t, 0, in->opcode, reg, &ref);
     return true;
 }
 

@@ -39,10 +39,11 @@ struct x86_native_form {
 };
 WARN_UNUSED bool x86_native_form(const struct x86_native *n, const struct x86_insn *insn,
                                  struct x86_native_form *f);
-/* The instruction for the host, in 64-bit mode: with [mem] (no rsp, rbp, r12, r13) as its memory
- * operand, gpr as its general register. Returns its length. */
-unsigned x86_native_encode(const struct x86_insn *insn, unsigned mem, unsigned gpr,
-                           uint8_t out[16]);
+/* The instruction for the host, in 64-bit mode: with [base] (no rsp, rbp, r12, r13) as its memory
+ * operand, gpr as its general register. Returns its length. Who wants another form of address, with
+ * index, replaces the byte at *modrm (may be NULL); with EVEX a displacement must have 32 bits. */
+unsigned x86_native_encode(const struct x86_insn *insn, unsigned base, unsigned index, unsigned gpr,
+                           uint8_t out[16], unsigned *modrm);
 /* Puts the XSAVE area into its reset state (FCW 0x37f, MXCSR 0x1f80). */
 void x86_native_reset(struct x86_cpu *cpu);
 

@@ -251,7 +251,8 @@ static void find_use(struct use *u, const struct x86_insn *insn)
     }
 }
 
-unsigned x86_native_encode(const struct x86_insn *insn, unsigned mem, unsigned gpr, uint8_t out[16])
+unsigned x86_native_encode(const struct x86_insn *insn, unsigned base, unsigned index, unsigned gpr,
+                           uint8_t out[16], unsigned *modrm_at)
 {
     bool mode64 = insn->mode == 8, has_gpr = false;
     unsigned w = insn->rex >> 3 & 1, rxb = insn->rex & 7, high = insn->evex >> 2 & 1;
@@ -271,8 +272,8 @@ unsigned x86_native_encode(const struct x86_insn *insn, unsigned mem, unsigned g
             imm &= 0x7f;
     }
     if (insn->mem) {
-        rxb = (rxb & 4) | mem >> 3;
-        modrm = (modrm & 0x38) | (mem & 7);
+        rxb = (rxb & 4) | (index >> 3 & 1) << 1 | base >> 3;
+        modrm = (modrm & 0x38) | (base & 7);
     }
     if (has_gpr && gpr_is_reg(insn)) {
         rxb = (rxb & 3) | (gpr >> 3) << 2;
@@ -303,6 +304,8 @@ unsigned x86_native_encode(const struct x86_insn *insn, unsigned mem, unsigned g
                  insn->pp);
     }
     put(&e, insn->opcode);
+    if (modrm_at)
+        *modrm_at = e.len;
     put(&e, modrm);
     if (insn->imm_len)
         put(&e, imm);
@@ -314,7 +317,7 @@ unsigned x86_native_encode(const struct x86_insn *insn, unsigned mem, unsigned g
 static void put_insn(struct emit *e, const struct x86_insn *insn)
 {
     uint8_t code[16];
-    unsigned n = x86_native_encode(insn, RSI, RAX, code);
+    unsigned n = x86_native_encode(insn, RSI, 0, RAX, code, NULL);
     for (unsigned i = 0; i < n; i++)
         put(e, code[i]);
 }
