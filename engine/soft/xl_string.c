@@ -10,7 +10,7 @@
 
 enum { MOVS, STOS, LODS };
 enum { JE = 4, JNE = 5, JA = 7 };
-enum { MAX_OUT = 8 };
+enum { MAX_OUT = 12 };
 
 struct out {
     uint8_t *at[MAX_OUT];
@@ -71,6 +71,13 @@ static void flags_back(struct xl_tr *t)
     xl_gs(t, 1, 0x8b, X86_RAX, XL_GS(rax));
 }
 
+static void short_only(struct xl_tr *t, unsigned reg, struct out *slow)
+{
+    xl_mov(t, 0, XL_R11, reg);
+    xl_rr(t, 1, 0x3b, XL_R11, reg); /* cmp */
+    jump(t, JNE, slow);
+}
+
 /* Called as the thunk `emulate` is, and goes on there in the other cases. */
 static void make(struct xl_tr *t, unsigned op, bool rep, unsigned log, bool wide)
 {
@@ -89,13 +96,13 @@ static void make(struct xl_tr *t, unsigned op, bool rep, unsigned log, bool wide
     xl_gs(t, 0, 0xf7, 0, XL_CPU(rflags)); /* test */
     xl_i32(t, X86_DF);
     jump(t, JNE, &slow);
-    if (!wide) { /* the upper halves are nobody's outside 64-bit mode */
+    if (!wide) { /* not with upper halves left over from 64-bit mode */
         if (rep)
-            xl_mov(t, 0, X86_RCX, X86_RCX);
+            short_only(t, X86_RCX, &slow);
         if (src)
-            xl_mov(t, 0, X86_RSI, X86_RSI);
+            short_only(t, X86_RSI, &slow);
         if (dst)
-            xl_mov(t, 0, X86_RDI, X86_RDI);
+            short_only(t, X86_RDI, &slow);
     }
     if (rep) {
         xl_rr(t, 1, 0x85, X86_RCX, X86_RCX);

@@ -3,13 +3,17 @@
  * interpreter, hand-written and random, compared. */
 static void more(void);
 #include "engine/soft/soft.h"
-#define SOFT_TEST_MODE       "translate"
-#define SOFT_TEST_VCPU(vcpu) (((struct soft_vcpu *)(vcpu))->xl.cold_runs = 0) /* no interpreter */
-#define SOFT_TEST_NAME       "xl"
-#define SOFT_TEST_MORE()     more()
-#include "engine/soft/soft.h"
 #include "isa/x86/insn.h"
 #include "isa/x86/native.h"
+#define SOFT_TEST_MODE       "translate"
+#define SOFT_TEST_VCPU(vcpu) (((struct soft_vcpu *)(vcpu))->xl.cold_runs = 0) /* no interpreter */
+#ifndef XL_TEST_NAME
+#define XL_TEST_NAME "xl"
+#define XL_TEST_MORE basic
+static void basic(void);
+#endif
+#define SOFT_TEST_NAME   XL_TEST_NAME
+#define SOFT_TEST_MORE() more()
 #include "tests/unit/soft.c"
 
 enum {
@@ -19,6 +23,11 @@ enum {
 
 static struct guest pair[2]; /* interpreter, translator */
 static bool aligned;         /* registers hold addresses that vector instructions like */
+
+/* Of same(): further preparation of both, flags at the start and compared, registers given. */
+static void (*prepare)(struct guest *, struct kvm_sregs *);
+static uint64_t start_flags, flags_compared = FLAGS_COMPARED;
+static void (*give)(struct kvm_regs *);
 
 static uint64_t code_at;
 static uint32_t seed = 1;
@@ -121,6 +130,7 @@ static bool same(const uint8_t *code, size_t len, bool long64)
     const uint64_t at = 0x10000 + (turn++ % 200 << 12);
     struct kvm_regs r[2], start_regs;
     uint64_t sum[2] = { 0, 0 };
+    struct kvm_sregs sregs[2];
     int result[2];
 
     memset(&start_regs, 0, sizeof(start_regs));
@@ -138,7 +148,9 @@ static bool same(const uint8_t *code, size_t len, bool long64)
         start_regs.rsp = hard_address(at) & ~7ull;
     }
     start_regs.rip = code_at = at;
-    start_regs.rflags = 2 | (rnd(2) ? 0x8d5 : 0);
+    start_regs.rflags = 2 | (rnd(2) ? 0x8d5 : 0) | start_flags;
+    if (give)
+        give(&start_regs);
     struct kvm_xsave vec[2], vec_start;
     random_vectors(&vec_start);
     for (unsigned k = 0; k < 2; k++) {
@@ -151,6 +163,8 @@ static bool same(const uint8_t *code, size_t len, bool long64)
             s.cr0 |= X86_CR0_WP;
             hard_pages(g);
         }
+        if (prepare)
+            prepare(g, &s);
         CHECK_EQ(ops->set_sregs(g->vcpu, &s), 0);
         const struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = x86_native_xcr0() };
         CHECK_EQ(ops->set_xcrs(g->vcpu, &xcrs), 0);
@@ -166,13 +180,15 @@ static bool same(const uint8_t *code, size_t len, bool long64)
         result[k] = run_mmio(g, &sum[k]);
         CHECK_EQ(ops->get_regs(g->vcpu, &r[k]), 0);
         CHECK_EQ(ops->get_xsave(g->vcpu, &vec[k]), 0);
+        CHECK_EQ(ops->get_sregs(g->vcpu, &sregs[k]), 0);
         without_pointers(&vec[k]);
         /* Flags nobody reads may be wrong at a fault or an exit in the middle. */
-        r[k].rflags &= g->run->exit_reason == KVM_EXIT_HLT ? FLAGS_COMPARED : 0;
+        const uint32_t exit = g->run->exit_reason;
+        r[k].rflags &= exit == KVM_EXIT_HLT || exit == KVM_EXIT_IO ? flags_compared : 0;
     }
     return result[0] == result[1] && sum[0] == sum[1] &&
            pair[0].run->exit_reason == pair[1].run->exit_reason &&
-           !memcmp(&r[0], &r[1], sizeof(r[0])) &&
+           !memcmp(&r[0], &r[1], sizeof(r[0])) && !memcmp(&sregs[0], &sregs[1], sizeof(sregs[0])) &&
            !memcmp(vec[0].region, vec[1].region, sizeof(vec[0].region)) &&
            !memcmp(pair[0].ram + DATA, pair[1].ram + DATA, 0x10000) &&
            !memcmp(pair[0].ram + EDGE, pair[1].ram + EDGE, 0x10000) &&
@@ -452,15 +468,8 @@ static void tight_loop(void)
     drop(&g);
 }
 
-static void more(void)
+static __attribute__((unused)) void basic(void)
 {
-    struct engine *interp, *translate = engine;
-
-    CHECK_EQ(ops->open(&interp, NULL), 0);
-    engine = interp;
-    pair[0] = make(false);
-    engine = translate;
-    pair[1] = make(false);
     fault_in_the_middle();
     by_hand();
     random_blocks(INSNS);
@@ -485,6 +494,19 @@ static void more(void)
         hard = false;
     }
     tight_loop();
+}
+
+static void more(void)
+{
+    struct engine *interp, *translate = engine;
+    const struct engine_options opt = { .soft = "interp" };
+
+    CHECK_EQ(ops->open(&interp, &opt), 0);
+    engine = interp;
+    pair[0] = make(false);
+    engine = translate;
+    pair[1] = make(false);
+    XL_TEST_MORE();
     drop(&pair[0]);
     drop(&pair[1]);
     ops->close(interp);
