@@ -297,7 +297,7 @@ struct xl_out { /* a jump out of line */
 };
 
 /* Accesses of a block that share a check: the range relative to a value they have in common. */
-enum { XL_GROUPS = 6, XL_MAX_OPEN = 32 };
+enum { XL_GROUPS = 8, XL_MAX_OPEN = 32 };
 struct xl_group {
     int32_t lo, hi;
     int32_t delta; /* of the base when it was checked, … */
@@ -308,7 +308,8 @@ struct xl_planned {      /* of an access */
     uint8_t open, group; /* open: it is in one */
     uint8_t size;
     bool write, last;
-    int32_t delta; /* of the base register to that value */
+    int32_t off;   /* of the access to that value */
+    int32_t delta; /* of the base register to it */
 };
 
 struct xl_tr {
@@ -420,9 +421,10 @@ void xl_plan(struct xl_tr *, const struct x86_insn **insn);
 /* Can the operand be base + disp? Not where the address is cut to 32 bits; but an address that had
  * to be is no page's then. */
 WARN_UNUSED bool xl_direct(const struct xl_tr *, const struct x86_insn *);
-/* ref for an access (0: the memory operand, 1: the stack) that is in a group. Else false. */
-WARN_UNUSED bool xl_grouped(struct xl_tr *, unsigned which, unsigned guest, int32_t disp,
-                            unsigned size, bool write, struct xl_ref *ref);
+/* ref for an access (0: the memory operand, 1: the stack) that is in a group, else false: at guest
+ * register + disp, or if that is none (16 or more) at the memory operand. */
+WARN_UNUSED bool xl_grouped(struct xl_tr *, unsigned which, const struct x86_insn *, unsigned guest,
+                            int32_t disp, unsigned size, bool write, struct xl_ref *ref);
 
 /* xl_cold.c */
 void xl_jump_cold(struct xl_tr *, unsigned cold); /* the rel32 of a jump there */

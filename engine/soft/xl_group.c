@@ -11,6 +11,7 @@
 enum {
     SPAN = 512,     /* bytes: more would lie in two pages too often */
     FAR = 0x100000, /* constants beyond this are not followed */
+    NO_ROOT = (1 << 24) - 1,
     REGS = 16
 };
 
@@ -25,7 +26,10 @@ struct value {
 struct tracker {
     struct value reg[REGS];
     unsigned roots;
-    unsigned n; /* bytes of the code's own size */
+    unsigned n;   /* bytes of the code's own size */
+    uint64_t rip; /* behind the instruction */
+    uint64_t fixed;
+    bool has_fixed; /* the first address without registers, to which others are relative */
 };
 
 static void unknown(struct tracker *k, unsigned r) { k->reg[r] = (struct value){ k->roots++, 0 }; }
@@ -175,28 +179,29 @@ static void track(struct tracker *k, const struct x86_insn *in)
 /* ---- the plan ---- */
 
 struct open { /* a group that may grow */
-    unsigned root, uses, group;
+    uint64_t key;
+    unsigned uses, group;
     int32_t lo, hi;
     bool write;
 };
 
 static void add(struct xl_tr *t, struct open *o, unsigned *opens, unsigned insn, unsigned which,
-                struct value base, int64_t disp, unsigned size, bool write)
+                uint64_t key, int32_t delta, int64_t disp, unsigned size, bool write)
 {
-    const int32_t at = base.delta + (int32_t)disp;
+    const int32_t at = delta + (int32_t)disp;
     struct xl_planned *p = &t->plan[insn][which];
     unsigned i;
 
     if (disp < -FAR || disp > FAR)
         return;
     for (i = *opens; i-- > 0;)
-        if (o[i].root == base.root && MAX(o[i].hi, at + (int32_t)size) - MIN(o[i].lo, at) <= SPAN)
+        if (o[i].key == key && MAX(o[i].hi, at + (int32_t)size) - MIN(o[i].lo, at) <= SPAN)
             break;
     if (i == ~0u) {
         if (*opens == XL_MAX_OPEN)
             return;
         i = (*opens)++;
-        o[i] = (struct open){ .root = base.root, .lo = at, .hi = at + (int32_t)size };
+        o[i] = (struct open){ .key = key, .lo = at, .hi = at + (int32_t)size };
     }
     o[i].lo = MIN(o[i].lo, at);
     o[i].hi = MAX(o[i].hi, at + (int32_t)size);
@@ -205,7 +210,8 @@ static void add(struct xl_tr *t, struct open *o, unsigned *opens, unsigned insn,
     *p = (struct xl_planned){ .open = (uint8_t)(i + 1),
                               .size = (uint8_t)size,
                               .write = write,
-                              .delta = base.delta,
+                              .off = at,
+                              .delta = delta,
                               .last = true };
 }
 
@@ -215,27 +221,67 @@ bool xl_direct(const struct xl_tr *t, const struct x86_insn *in)
            (t->mode == 8 || (in->disp >= -FAR && in->disp <= FAR));
 }
 
+/* What tells memory operands apart but for constants: segment, scale, index, base. */
+static uint64_t key_of(uint64_t seg, uint64_t scale, uint64_t index, uint64_t base)
+{
+    return seg << 56 | scale << 48 | index << 24 | base;
+}
+
+static void operand(struct xl_tr *t, struct tracker *k, struct open *o, unsigned *opens, unsigned i,
+                    const struct x86_insn *in)
+{
+    const struct x86_operand *m = &in->operand[in->mem - 1];
+    const uint64_t seg = in->seg >= X86_FS ? in->seg : 0;
+    int64_t disp = in->disp;
+    int32_t delta = 0;
+    uint64_t key;
+
+    if (!m->size || m->size > 64 || in->asz != k->n || !xl_address_ok(t, in))
+        return;
+    if (!seg && in->index == X86_REG_NONE && in->base >= REGS) {
+        uint64_t at = (in->base == X86_REG_RIP ? k->rip : 0) + (uint64_t)in->disp;
+        if (!k->has_fixed)
+            k->fixed = at;
+        k->has_fixed = true;
+        key = key_of(1, 0, 0, 0);
+        disp = (int64_t)(at - k->fixed);
+    } else if (in->index == X86_REG_NONE) {
+        const bool base = in->base < REGS;
+        if (in->base == X86_REG_RIP)
+            return;
+        key = key_of(seg, 4, 0, base ? k->reg[in->base].root : NO_ROOT);
+        delta = base ? k->reg[in->base].delta : 0;
+    } else {
+        const struct value *x = &k->reg[in->index];
+        if (in->base == X86_REG_RIP)
+            return;
+        key = key_of(seg, in->scale, x->root, in->base < REGS ? k->reg[in->base].root : NO_ROOT);
+        delta = (in->base < REGS ? k->reg[in->base].delta : 0) + x->delta * (1 << in->scale);
+    }
+    add(t, o, opens, i, 0, key, delta, disp, m->size, m->access & X86_ACC_W);
+}
+
 static void accesses(struct xl_tr *t, struct tracker *k, struct open *o, unsigned *opens,
                      unsigned i, const struct x86_insn *in)
 {
     const int32_t n = (int32_t)k->n;
-    const struct value sp = k->reg[X86_RSP];
+    const struct value sp = k->reg[X86_RSP], bp = k->reg[X86_RBP];
+    const uint64_t key = key_of(0, 4, 0, sp.root);
 
     /* Under an EVEX mask there may be no access at all. */
-    if (in->mem && xl_direct(t, in) && in->op != X86_OP_POP && !in->mask) {
-        const struct x86_operand *m = &in->operand[in->mem - 1];
-        if (m->size && m->size <= 64)
-            add(t, o, opens, i, 0, k->reg[in->base], in->disp, m->size, m->access & X86_ACC_W);
-    }
+    if (in->mem && in->op != X86_OP_POP && !in->mask)
+        operand(t, k, o, opens, i, in);
     if (in->osz != k->n)
         return;
     switch (in->op) {
     case X86_OP_PUSH:
     case X86_OP_CALL:
-    case X86_OP_CALL_IND: add(t, o, opens, i, 1, sp, -n, k->n, true); break;
+    case X86_OP_CALL_IND: add(t, o, opens, i, 1, key, sp.delta, -n, k->n, true); break;
     case X86_OP_POP:
-    case X86_OP_RET: add(t, o, opens, i, 1, sp, 0, k->n, false); break;
-    case X86_OP_LEAVE: add(t, o, opens, i, 1, k->reg[X86_RBP], 0, k->n, false); break;
+    case X86_OP_RET: add(t, o, opens, i, 1, key, sp.delta, 0, k->n, false); break;
+    case X86_OP_LEAVE:
+        add(t, o, opens, i, 1, key_of(0, 4, 0, bp.root), bp.delta, 0, k->n, false);
+        break;
     default: break;
     }
 }
@@ -243,12 +289,13 @@ static void accesses(struct xl_tr *t, struct tracker *k, struct open *o, unsigne
 void xl_plan(struct xl_tr *t, const struct x86_insn **insn)
 {
     struct open o[XL_MAX_OPEN];
-    struct tracker k = { .n = t->mode };
+    struct tracker k = { .n = t->mode, .rip = t->start };
     unsigned opens = 0, groups = 0;
 
     unknown_all(&k);
     for (unsigned i = 0; i < t->count; i++) {
         t->plan[i][0].open = t->plan[i][1].open = 0;
+        k.rip += insn[i]->len;
         accesses(t, &k, o, &opens, i, insn[i]);
         track(&k, insn[i]);
     }
@@ -273,37 +320,42 @@ void xl_plan(struct xl_tr *t, const struct x86_insn **insn)
     t->grouped = groups != 0;
 }
 
-bool xl_grouped(struct xl_tr *t, unsigned which, unsigned guest, int32_t disp, unsigned size,
-                bool write, struct xl_ref *ref)
+bool xl_grouped(struct xl_tr *t, unsigned which, const struct x86_insn *in, unsigned guest,
+                int32_t disp, unsigned size, bool write, struct xl_ref *ref)
 {
     const struct xl_planned *p = &t->plan[t->at][which];
 
     if (!t->grouped || !p->open || size > p->size || (write && !p->write))
         return false;
     struct xl_group *g = &t->group[p->group];
-    const unsigned reg = xl_get(t, guest, XL_R9);
+    const bool on = t->group_on & BIT(p->group);
     const int32_t slot = XL_GS(group[0]) + 8 * p->group;
 
-    *ref = (struct xl_ref){ reg, XL_R10, disp };
-    if (t->group_on & BIT(p->group)) {
+    /* In 32-bit code the check says that the range does not wrap, not that a base changed since did
+     * not, nor that another has no bits beyond 31 left from 64-bit mode. */
+    *ref = (struct xl_ref){ XL_R9, XL_R10, 0 };
+    if (guest < REGS && (!on || t->mode == 8 || (p->delta == g->delta && guest == g->base))) {
+        ref->base = xl_get(t, guest, XL_R9);
+        ref->disp = disp;
+    } else if (in) {
+        if (!xl_address(t, in))
+            return false;
+    } else {
+        xl_lea(t, t->mode == 8, XL_R9, xl_host(guest), -1, 0, disp);
+    }
+    if (on) {
         xl_gs(t, 1, 0x8b, XL_R10, slot);
-        /* The check says that the range does not wrap, not that a base changed since did not, nor
-         * that another has no bits beyond 31 left from 64-bit mode. */
-        if (t->mode == 4 && (p->delta != g->delta || guest != g->base)) {
-            xl_lea(t, 0, XL_R9, (int)reg, -1, 0, disp);
-            *ref = (struct xl_ref){ XL_R9, XL_R10, 0 };
-        }
         return true;
     }
     struct xl_access a = {
-        .reg = reg,
-        .disp = g->lo - p->delta,
+        .reg = ref->base,
+        .disp = ref->disp + g->lo - p->off,
         .size = (unsigned)(g->hi - g->lo),
         .write = g->write,
         .fill_read = !write,
         .cold = (uint16_t)xl_cold_new(t, NULL),
     };
-    if (reg == XL_R9) {
+    if (a.reg == XL_R9) {
         if (a.disp)
             xl_lea(t, 1, XL_R9, XL_R9, -1, 0, a.disp);
         ref->disp -= a.disp;

@@ -230,9 +230,10 @@ bool xl_operand(struct xl_tr *t, const struct x86_insn *in, unsigned size, bool 
 
     if (!xl_address_ok(t, in))
         return false;
-    if (xl_direct(t, in)) {
-        if (xl_grouped(t, 0, in->base, (int32_t)in->disp, size, write, ref))
-            return true;
+    const bool direct = xl_direct(t, in);
+    if (xl_grouped(t, 0, in, direct ? in->base : X86_REG_NONE, (int32_t)in->disp, size, write, ref))
+        return true;
+    if (direct) {
         a.reg = xl_get(t, in->base, XL_R9);
         a.disp = a.reg == XL_R9 ? 0 : (int32_t)in->disp;
         if (a.reg == XL_R9 && in->disp)
@@ -256,7 +257,7 @@ void xl_base_operand(struct xl_tr *t, unsigned guest, int32_t off, unsigned size
                                  .write = write,
                                  .cold = (uint16_t)cold };
 
-    if (xl_grouped(t, 1, guest, off, size, write, ref))
+    if (xl_grouped(t, 1, NULL, guest, off, size, write, ref))
         return;
     xl_check_at(t, &a);
     *ref = (struct xl_ref){ a.reg, XL_R10, a.disp };

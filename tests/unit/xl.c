@@ -343,8 +343,25 @@ static unsigned random_access(uint8_t *p)
                                      { 0x48, 0x8d, 0x73, 0xf4 } }[rnd(4)],
                4);
         return 4;
-    case 3: p[n++] = 0xff; break; /* push [base + d8] */
-    default: p[n++] = (uint8_t)(0x48 | rnd(2) << 2); p[n++] = op[rnd(sizeof(op))];
+    case 3: p[n++] = 0xff; break;                   /* push [base + d8] */
+    case 4: memcpy(p, "\x48\xff\xc1", 3); return 3; /* inc rcx */
+    default:
+        if (!rnd(8))
+            p[n++] = 0x65; /* gs: base 0 */
+        p[n++] = (uint8_t)(0x48 | rnd(2) << 2);
+        p[n++] = op[rnd(sizeof(op))];
+        if (!rnd(4)) { /* [base + rcx * scale + d8] */
+            p[n++] = (uint8_t)(0x44 | rnd(8) << 3);
+            p[n++] = (uint8_t)(rnd(2) << 7 | 1 << 3 | b);
+            p[n++] = (uint8_t)(rnd(4) * 8);
+            return n;
+        }
+        if (!rnd(6)) { /* [rip + d32] */
+            const uint32_t d = 0x800 + rnd(8) * 8;
+            p[n++] = (uint8_t)(5 | rnd(8) << 3);
+            memcpy(p + n, &d, 4);
+            return n + 4;
+        }
     }
     p[n] = (uint8_t)(0x40 | (p[n - 1] == 0xff && n == 1 ? 6 : rnd(8)) << 3 | b);
     n++;
@@ -362,12 +379,16 @@ static void random_blocks(enum kind kind)
     for (unsigned i = 0; i < 1000; i++) {
         uint8_t code[400];
         unsigned n = 0;
+        if (kind == ACCESSES) { /* xor ecx, ecx */
+            code[n++] = 0x31;
+            code[n++] = 0xc9;
+        }
         for (unsigned k = 0; k < 12; k++)
             if (kind == VECTORS)
                 n += random_vector(code + n, i % 4 != 0);
             else
-                n += kind == ACCESSES && i % 4 && rnd(3) ? random_access(code + n)
-                                                         : random_insn(code + n, i % 4 != 0);
+                n += kind == ACCESSES && rnd(3) ? random_access(code + n)
+                                                : random_insn(code + n, i % 4 != 0);
         bool ok = same(code, n, i % 4 != 0);
         CHECK(ok);
         if (!ok) {
