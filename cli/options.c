@@ -76,9 +76,9 @@ void cli_help_run(void)
         "                      what runs the guest's instructions [auto: KVM if its self-test "
         "passes]\n"
         "  --soft MODE[,cache=SIZE]\n"
-        "                      way of the soft engine: interp, translate; SIZE bounds the "
-        "translated\n"
-        "                      code a processor keeps [128M]\n"
+        "                      way of the soft engine: interp, translate, or lockstep: both,\n"
+        "                      compared; SIZE bounds the translated code a processor keeps "
+        "[128M]\n"
         "  --debug-exit        a guest's write of V to port 0xf4 ends with exit status (V<<1)|1\n"
         "  --no-reboot         a guest reset ends the run\n"
         "  --gdb [HOST]:PORT   wait for gdb (target remote HOST:PORT) before the first "
@@ -250,14 +250,14 @@ static int set_kernel(const char *file, struct config *c)
 
 static int parse_soft(char *arg, struct config *c)
 {
-    static const char *const modes[] = { "interp", "translate", NULL };
+    static const char *const modes[] = { "interp", "translate", "lockstep", NULL };
     char *flag = strchr(arg, ',');
 
     if (flag)
         *flag++ = 0;
     c->soft_mode = arg;
     if (!is_one_of(arg, modes))
-        return cli_usage("--soft: '%s' is not interp or translate", arg);
+        return cli_usage("--soft: '%s' is not interp, translate or lockstep", arg);
     for (char *next; flag; flag = next) {
         next = strchr(flag, ',');
         if (next)
@@ -343,5 +343,7 @@ int cli_parse_run(int argc, char **argv, struct config *c)
         if (ret)
             return ret;
     }
+    if (c->soft_mode && !strcmp(c->soft_mode, "lockstep") && c->cpus > 1)
+        return cli_usage("--soft lockstep: only with one processor");
     return c->kernel ? 0 : cli_usage("a kernel is missing");
 }

@@ -138,6 +138,19 @@ void soft_cache_invalidate(struct soft_vcpu *v, const uint8_t *host, unsigned le
     }
 }
 
+bool soft_cache_holds(struct soft_vcpu *v, const uint8_t *host, unsigned len)
+{
+    struct soft_codepage *p;
+    bool hit = false;
+
+    pthread_mutex_lock(&v->vm->code_lock);
+    p = page_find(&v->cache, page_of(host));
+    for (struct soft_block *b = p ? p->blocks : NULL; b && !hit; b = b->page_next)
+        hit = b->host < host + len && host < b->host + b->bytes;
+    pthread_mutex_unlock(&v->vm->code_lock);
+    return hit;
+}
+
 void soft_cache_flush(struct soft_vcpu *v)
 {
     struct soft_cache *c = &v->cache;
@@ -252,7 +265,8 @@ bool soft_ends_block(const struct x86_insn *insn)
            insn->op == X86_OP_POP_SEG || insn->op == X86_OP_LOAD_FAR_PTR;
 }
 
-static void decode(struct soft_block *b, const uint8_t *code, unsigned avail, unsigned mode)
+static void decode(struct soft_block *b, const uint8_t *code, unsigned avail, unsigned mode,
+                   bool lockstep)
 {
     b->count = b->bytes = b->runs = 0;
     b->native = false;
@@ -260,11 +274,14 @@ static void decode(struct soft_block *b, const uint8_t *code, unsigned avail, un
         struct x86_insn *insn = &b->insn[b->count];
         if (x86_decode(insn, code + b->bytes, avail - b->bytes, mode) != X86_DECODE_OK)
             break;
+        const bool alone = lockstep && lockstep_alone(insn);
+        if (alone && b->count)
+            break;
         x86_bind(insn);
         b->native |= x86_is_native(insn);
         b->count++;
         b->bytes = (uint16_t)(b->bytes + insn->len);
-        if (soft_ends_block(insn))
+        if (alone || soft_ends_block(insn))
             break;
     }
 }
@@ -370,7 +387,7 @@ static __attribute__((noinline)) struct soft_block *build(struct soft_vcpu *v, c
     do {
         const uint64_t begin = soft_rdtsc();
         memcpy(copy, host, avail);
-        decode(b, copy, avail, v->cpu.code);
+        decode(b, copy, avail, v->cpu.code, v->lock);
         v->stat.decode_tsc += soft_rdtsc() - begin;
         v->stat.insns_decoded += b->count;
         if (!b->count)
@@ -383,6 +400,8 @@ static __attribute__((noinline)) struct soft_block *build(struct soft_vcpu *v, c
             return NULL;
     } while (seen != atomic_load(&v->inbox_seen) || memcmp(copy, host, b->bytes));
 
+    if (v->lock)
+        lockstep_built(b, copy);
     arena_take(c, sizeof(*b) + b->count * sizeof(b->insn[0]));
     bucket = &c->hash[block_hash(host, key)];
     b->hash_next = *bucket;
@@ -410,12 +429,14 @@ struct soft_block *soft_block_behind(struct soft_vcpu *v, const struct soft_bloc
     const uint8_t *host = b->host + b->bytes;
     struct soft_block *next;
 
-    if (page_of(host) != page_of(b->host))
+    if (page_of(host) != page_of(b->host) || (v->lock && lockstep_alone(&b->insn[b->count - 1])))
         return NULL;
     next = find(&v->cache, host, b->key);
-    if (next && next->crosses)
+    if (!next && has_room(&v->cache))
+        next = build(v, host, b->key);
+    if (!next || next->crosses)
         return NULL;
-    return next || !has_room(&v->cache) ? next : build(v, host, b->key);
+    return v->lock && lockstep_alone(&next->insn[0]) ? NULL : next;
 }
 
 struct soft_block *soft_block_get(struct soft_vcpu *v)

@@ -11,7 +11,7 @@
 
 struct soft_engine {
     struct engine base;
-    bool translate, no_bmi2;
+    bool translate, lockstep, no_bmi2;
     uint32_t code_size;
     const char *perf_map;
 };
@@ -20,13 +20,15 @@ bool soft_translates(const struct engine_options *opt)
 {
     char why[200];
 
-    return opt && opt->soft ? !strcmp(opt->soft, "translate") : !xl_refused(why, sizeof(why));
+    return opt && opt->soft ? !strcmp(opt->soft, "translate") || !strcmp(opt->soft, "lockstep")
+                            : !xl_refused(why, sizeof(why));
 }
 
 static int soft_open(struct engine **out, const struct engine_options *opt)
 {
     const bool translate = soft_translates(opt);
     char text[256];
+    const bool lockstep = opt && opt->soft && !strcmp(opt->soft, "lockstep");
     struct soft_engine *e;
     int err;
 
@@ -46,6 +48,7 @@ static int soft_open(struct engine **out, const struct engine_options *opt)
     e->base.ops = &engine_soft;
     e->translate = translate;
     e->no_bmi2 = opt && opt->soft_no_bmi2;
+    e->lockstep = lockstep;
     e->code_size = opt && opt->soft_cache ? (uint32_t)ALIGN_UP(opt->soft_cache, (uint64_t)0x1000)
                                           : XL_CODE_SIZE;
     e->perf_map = opt ? opt->perf_map : NULL;
@@ -147,6 +150,7 @@ static int soft_create_vm(struct engine *e, struct engine_vm **out)
     vm->base.ops = e->ops;
     vm->translate = se->translate;
     vm->no_bmi2 = se->no_bmi2;
+    vm->lockstep = se->lockstep;
     vm->code_size = se->code_size;
     atomic_store(&vm->map, map);
     pthread_mutex_init(&vm->lock, NULL);

@@ -45,6 +45,7 @@ struct soft_vm {
     int64_t clock_offset;      /* (m) KVM_SET_CLOCK */
     bool translate;            /* (i) */
     bool no_bmi2;              /* (i) */
+    bool lockstep;             /* (i) */
     uint32_t code_size;        /* (i) of translated code, for each vCPU */
     struct xl_perf *perf;      /* --perf-map, or NULL (i) */
 };
@@ -72,6 +73,7 @@ struct soft_block {
     /* One instruction that reaches into another page, which nobody watches: bytes in the first
      * page; soft_block_get() compares them all, so nothing may jump here without asking it. */
     uint8_t crosses;
+    uint32_t sum; /* of its bytes (lockstep) */
     struct x86_insn insn[] __attribute__((aligned(64)));
 };
 
@@ -167,7 +169,8 @@ struct soft_vcpu {
     struct soft_stats stat;
     struct x86_cpu cpu;
     bool xl_step; /* the next instruction must fault: by the interpreter */
-    struct xl xl; /* --soft translate */
+    struct lockstep *lock; /* --soft lockstep, or NULL */
+    struct xl xl;          /* --soft translate */
 };
 
 static inline struct soft_vcpu *soft_vcpu_of(struct x86_cpu *cpu)
@@ -254,6 +257,21 @@ void soft_inbox_work(struct soft_vcpu *);
 /* ---- view.c ---- */
 struct soft_vcpu *soft_vcpu_alloc(void); /* zeroed; NULL: no memory */
 void soft_vcpu_free(struct soft_vcpu *);
+/* Whether any decoded block of this vCPU overlaps the range, within one page. */
+bool soft_cache_holds(struct soft_vcpu *, const uint8_t *host, unsigned len);
+
+/* ---- lockstep.c ---- */
+WARN_UNUSED int lockstep_init(struct soft_vcpu *);
+void lockstep_destroy(struct soft_vcpu *);
+enum x86_exit lockstep_run(struct soft_vcpu *, struct soft_block *b);
+/* The vCPU is about to access what is not RAM. */
+void lockstep_outside(struct soft_vcpu *);
+/* How many instructions of the block under way lie from cpu->rip on. */
+uint8_t lockstep_left(const struct soft_vcpu *);
+/* The instruction must be a block of its own. */
+bool lockstep_alone(const struct x86_insn *);
+void lockstep_built(struct soft_block *, const uint8_t *bytes);
+void lockstep_stats(const struct soft_vcpu *, uint64_t counter[3]);
 
 /* ---- vcpu.c ---- */
 int soft_create_vcpu(struct engine_vm *, unsigned id, struct engine_vcpu **out);

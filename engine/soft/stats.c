@@ -100,6 +100,13 @@ static void vcpu(const struct soft_vcpu *v, FILE *f)
     line(f, v, "view_switches", v->cpu.tlb_stats.view_switch, "changes of address space by PCID");
     line(f, v, "view_misses", v->cpu.tlb_stats.view_miss, "of them to one without translations");
     line(f, v, "page_faults", v->cpu.tlb_stats.fault, "page faults of the guest");
+    if (v->lock) {
+        uint64_t n[3];
+        lockstep_stats(v, n);
+        line(f, v, "lockstep_blocks", n[0], "blocks done by both and compared");
+        line(f, v, "lockstep_partial", n[1], "of them up to an access outside RAM");
+        line(f, v, "lockstep_alone", n[2], "instructions by the interpreter alone");
+    }
     if (v->xl.on)
         translator(v, f);
     for (unsigned k = 0; k < ARRAY_LEN(s->exits); k++)

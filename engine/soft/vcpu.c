@@ -19,6 +19,8 @@ static bool env_mmio(struct x86_cpu *cpu, uint64_t gpa, void *data, unsigned len
     struct soft_vcpu *v = soft_vcpu_of(cpu);
 
     xl_fpu_put(v);
+    if (unlikely(v->lock != NULL))
+        lockstep_outside(v);
     if (!v->vm->chip || !irqchip_mmio(v->vm->chip, v->id, gpa, data, len, write))
         return false;
     atomic_fetch_or(&v->attention, SOFT_IRQ);
@@ -30,6 +32,8 @@ static bool env_pio(struct x86_cpu *cpu, uint16_t port, void *data, unsigned len
     struct soft_vcpu *v = soft_vcpu_of(cpu);
 
     xl_fpu_put(v);
+    if (unlikely(v->lock != NULL))
+        lockstep_outside(v);
     if (!v->vm->chip || !irqchip_pio(v->vm->chip, v->id, port, data, len, write))
         return false;
     atomic_fetch_or(&v->attention, SOFT_IRQ);
@@ -424,7 +428,7 @@ static int run(struct soft_vcpu *v)
             v->xl_step = false;
             exit = step(v);
         } else if (b && v->xl.on && xl_usable(cpu)) {
-            exit = xl_run(v, b);
+            exit = unlikely(v->lock != NULL) ? lockstep_run(v, b) : xl_run(v, b);
         } else if (likely(b != NULL)) {
             v->current = b;
             xl_fpu_away(v);
@@ -471,6 +475,7 @@ void soft_vcpu_destroy(struct soft_vcpu *v)
     if (!v)
         return;
     xl_destroy(v);
+    lockstep_destroy(v);
     soft_cache_destroy(&v->cache);
     soft_code_free(v->code_rw, v->code_rx, SOFT_CODE_SIZE);
     soft_pages_free(v->cpu.native, x86_native_size());
@@ -510,6 +515,8 @@ int soft_create_vcpu(struct engine_vm *evm, unsigned id, struct engine_vcpu **ou
         goto fail;
     x86_native_init(v->cpu.native, v->code_rw, v->code_rx, SOFT_CODE_SIZE);
     err = vm->translate ? xl_init(v) : 0;
+    if (!err && vm->lockstep)
+        err = lockstep_init(v);
     if (err)
         goto fail;
     v->cpuid_count = x86_model_cpuid(v->cpuid, SOFT_MAX_CPUID, soft_tsc_khz());
@@ -523,7 +530,7 @@ int soft_create_vcpu(struct engine_vm *evm, unsigned id, struct engine_vcpu **ou
         if (vm->vcpu[i]->id == id)
             goto fail_locked;
     err = -EINVAL;
-    if (vm->vcpus == SOFT_MAX_VCPUS)
+    if (vm->vcpus == (vm->lockstep ? 1 : SOFT_MAX_VCPUS))
         goto fail_locked;
     err = vm->chip ? irqchip_add_vcpu(vm->chip, id) : 0;
     if (err)

@@ -94,6 +94,7 @@ struct xl_block {
     struct xl_block *next; /* of the same bytes at other addresses or in other modes */
     uint64_t rip;
     uint32_t key, code;
+    uint32_t count; /* of instructions */
     struct xl_in *in;
 };
 
@@ -130,6 +131,7 @@ struct xl {
     bool exact;        /* treat all flags as live */
     bool slow_tsc;     /* RDTSC asks env->host_tsc; to be set before anything is translated */
     bool rorx, pext;   /* may be used */
+    uint8_t limit;     /* of instructions in a translation (lockstep) */
     uint8_t cold_runs; /* a block is interpreted so often before it is translated (tests: 0) */
     uint8_t *rw, *rx;
     uint32_t size;        /* of the code, and of the arena */
@@ -208,6 +210,11 @@ enum {
 };
 uint32_t xl_key(const struct x86_cpu *cpu); /* guest registers must be live, or have been */
 enum x86_exit xl_run(struct soft_vcpu *, struct soft_block *b);
+/* For lockstep: whether nothing pends; one block. */
+bool xl_ready(struct soft_vcpu *);
+enum x86_exit xl_enter(struct soft_vcpu *, struct soft_block *b);
+/* The instructions of the translation of b, up to XL_MAX_INSNS. */
+unsigned xl_insns(struct soft_vcpu *, struct soft_block *b, const struct x86_insn **insn);
 
 /* ---- xl_fpu.c ---- */
 

@@ -346,7 +346,7 @@ struct xl_block *xl_find(struct soft_vcpu *v, struct soft_block *sb, bool twin)
 
     freshen(xl, sb);
     for (b = sb->xl; b; b = b->next)
-        if (b->rip == rip && b->key == key)
+        if (b->rip == rip && b->key == key && (!v->lock || !twin || b->count == xl->limit))
             goto found;
     if (xl->size - xl->used < ROOM || xl->size - xl->arena_used < ARENA_ROOM ||
         XL_SLOTS - xl->slots < SLOT_ROOM) {

@@ -421,9 +421,10 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
     tr.fp = key & XL_KEY_FP;
     tr.key = key;
     tr.colds = tr.jumps = tr.links = tr.outs = 0;
-    tr.count = collect(v, sb, b, insn);
+    tr.count = MIN(collect(v, sb, b, insn), xl->limit);
     find_live(xl, insn, tr.count, live);
     xl->insns += tr.count;
+    b->count = tr.count;
     tr.group_on = 0;
     tr.grouped = !(key & XL_KEY_TWIN);
     if (tr.grouped)

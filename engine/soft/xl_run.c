@@ -32,7 +32,9 @@ static bool must_leave(struct soft_vcpu *v)
 {
     const uint32_t window = SOFT_WINDOW | SOFT_NMI_WINDOW;
 
-    return v->cpu.stop | v->cpu.shadow | v->cpu.exc_pending ||
+    if (v->cpu.stop | v->cpu.shadow | v->cpu.exc_pending)
+        return true;
+    return !v->lock && /* there each block is done to its end */
            (atomic_load_explicit(&v->attention, memory_order_relaxed) & ~window);
 }
 
@@ -121,6 +123,7 @@ static void run_code(struct x86_cpu *cpu, const struct x86_insn *insn)
         xl_fpu_get(v); /* first: it tells part of the key */
         xl_c_begin(v);
         const bool twin = link && link->twin;
+        xl->limit = v->lock && twin ? lockstep_left(v) : XL_MAX_INSNS;
         struct xl_block *b = xl_find(v, sb, twin);
         if (link && generation == xl->generation && !sb->crosses)
             xl_link_to(v, link, b);
@@ -144,7 +147,8 @@ static void run_code(struct x86_cpu *cpu, const struct x86_insn *insn)
             return;
         }
     check:
-        if (atomic_load_explicit(&xl->poll, memory_order_relaxed)) {
+        if (atomic_load_explicit(&xl->poll, memory_order_relaxed) &&
+            !(v->lock && link && link->twin)) { /* the twin is a part of the same block */
             xl->polls++;
             return;
         }
@@ -181,20 +185,51 @@ static void set_timer(struct soft_vcpu *v)
     timerfd_settime(xl->timer_fd, TFD_TIMER_ABSTIME, &ts, NULL);
 }
 
-enum x86_exit xl_run(struct soft_vcpu *v, struct soft_block *b)
+bool xl_ready(struct soft_vcpu *v)
+{
+    atomic_store(&v->xl.poll, 0); /* before the look at attention: soft_attention does it after */
+    if (atomic_load(&v->attention) & ~(uint32_t)(SOFT_WINDOW | SOFT_NMI_WINDOW))
+        return false;
+    if (soft_rdtsc() >= v->deadline_tsc) {
+        atomic_fetch_or(&v->attention, SOFT_IRQ);
+        return false;
+    }
+    set_timer(v);
+    return true;
+}
+
+static enum x86_exit run_from(struct soft_vcpu *v, struct soft_block *b)
 {
     static const struct x86_insn code = { .exec = run_code };
 
-    atomic_store(&v->xl.poll, 0); /* before the look at attention: soft_attention does it after */
-    if (atomic_load(&v->attention) & ~(uint32_t)(SOFT_WINDOW | SOFT_NMI_WINDOW))
-        return X86_EXIT_NONE;
-    if (soft_rdtsc() >= v->deadline_tsc) {
-        atomic_fetch_or(&v->attention, SOFT_IRQ);
-        return X86_EXIT_NONE;
-    }
-    set_timer(v);
     v->current = b;
     return x86_run_blocks(&v->cpu, &code, &code + 1, none);
+}
+
+enum x86_exit xl_run(struct soft_vcpu *v, struct soft_block *b)
+{
+    return xl_ready(v) ? run_from(v, b) : X86_EXIT_NONE;
+}
+
+/* With poll set, and no block linked to the next, generated code comes back behind each block. */
+enum x86_exit xl_enter(struct soft_vcpu *v, struct soft_block *b)
+{
+    atomic_store(&v->xl.poll, 1);
+    return run_from(v, b);
+}
+
+unsigned xl_insns(struct soft_vcpu *v, struct soft_block *b, const struct x86_insn **insn)
+{
+    unsigned n = 0, count;
+
+    xl_fpu_get(v);
+    xl_c_begin(v);
+    v->xl.limit = XL_MAX_INSNS;
+    count = xl_find(v, b, false)->count;
+    for (; b && n < count; b = b->crosses ? NULL : soft_block_behind(v, b))
+        for (unsigned i = 0; i < b->count && n < count; i++)
+            insn[n++] = &b->insn[i];
+    return n;
 }
 
 /* ---- life ---- */
@@ -271,6 +306,7 @@ int xl_init(struct soft_vcpu *v)
     xl->fn_last = (uint64_t)(uintptr_t)emulate_last;
     xl->generation = xl->pages_now = 1;
     xl->cold_runs = COLD_RUNS;
+    xl->limit = XL_MAX_INSNS;
     xl_thunks(v);
     if (v->vm->perf)
         xl_perf_thunks(v);

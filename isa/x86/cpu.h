@@ -249,6 +249,7 @@ struct x86_cpu {
     /* ---- private to cpu.c, step.c, mem.c, mmu.c, tlb.c ---- */
     uint64_t view_time;
     uint8_t thrown;      /* enum x86_exit of the last throw; NONE: cpu->exc */
+    uint8_t walking;     /* store_code is told of accessed and dirty bits */
     uint8_t align_check; /* CR0.AM and EFLAGS.AC: no user access takes the fast path */
     uint8_t watches, watch_hit;
     struct x86_watch watch[8];

@@ -36,8 +36,11 @@ static bool set_bits(struct x86_cpu *cpu, struct step *s, uint64_t bits, unsigne
 {
     if ((s->pte & bits) == bits || !(s->props & X86_RAM_WRITABLE) || (s->props & X86_RAM_ROM))
         return true;
-    if (s->props & X86_RAM_CODE)
+    if (s->props & X86_RAM_CODE) {
+        cpu->walking = 1;
         cpu->env->store_code(cpu, s->gpa, size);
+        cpu->walking = 0;
+    }
     if (size == 8) {
         uint64_t old = s->pte;
         return __atomic_compare_exchange_n((uint64_t *)(void *)s->host, &old, old | bits, false,
