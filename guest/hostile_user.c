@@ -124,6 +124,7 @@ static uint32_t rnd(void)
     return seed;
 }
 
+static bool compat; /* the program is 32-bit code */
 static uint64_t code_at;
 static uint8_t *code_alias;
 static unsigned code_used;
@@ -178,7 +179,7 @@ static void registers(uint64_t v)
     uint64_t *r = &in.r15;
     for (unsigned i = 0; i < 15; i++)
         r[i] = v;
-    in.cs = CODE3;
+    in.cs = compat ? COMPAT3 : CODE3;
     in.ss = DATA3;
     in.sp = STACK - 0x800;
     in.flags = 0x202;
@@ -631,7 +632,7 @@ static bool leaks(void)
     for (unsigned i = 0; i < 15; i++)
         if (is_host(r[i]))
             return true;
-    for (unsigned k = 0; k < 4; k++) {
+    for (unsigned k = 0; k < 4 && !compat; k++) { /* it stores no 64 bits by itself */
         const uint32_t *p = (uint32_t *)(void *)(data + k * 4096);
         for (unsigned i = 1; pt_data[k] & 0x40 && i < 1024; i += 2)
             if (p[i] - 0x5500 < 0x8000 - 0x5500 && p[i - 1] && p[i - 1] != 0x11111111)
@@ -762,6 +763,7 @@ static void put_operand(uint32_t kind)
 
 static void opcodes(void)
 {
+    hash = 0;
     static const uint8_t prefix[] = { 0, 0x66, 0xf2, 0xf3, 0x48, 0x64, 0x65, 0x67, 0xf0, 0x4f };
     for (unsigned m = 0; m < 4; m++)
         for (unsigned op = 0; op < 256; op++)
@@ -806,8 +808,105 @@ static void opcodes(void)
         one(i & 1);
     }
     line("noise", hash);
-    report("every opcode and noise: still here", true);
+    report(compat ? "the same of 32-bit code" : "every opcode and noise: still here", true);
     report("and no host address", !found_leaks);
+}
+
+/* ---- several accesses with the same base, at the edges of pages ---- */
+
+static uint64_t memory_sum(void)
+{
+    uint64_t sum = 0;
+    for (unsigned k = 0; k < 4; k++) {
+        const uint64_t *p = (uint64_t *)(void *)(data + k * 4096);
+        for (unsigned i = 0; pt_data[k] & 0x40 && i < 512; i++)
+            sum = (sum << 7 | sum >> 57) ^ p[i];
+    }
+    return sum;
+}
+
+static void put_access(uint8_t op, unsigned reg, unsigned base, uint32_t disp)
+{
+    if (!compat && op & 1 && rnd() % 2)
+        put(0x48);
+    put(op);
+    put((uint8_t)(0x80 | reg << 3 | base));
+    if (base == 4)
+        put(0x24);
+    put32(disp);
+}
+
+static void put_step(void)
+{
+    static const uint8_t base_of[] = { 3, 3, 6, 7, 5, 4 },
+                         op_of[] = { 0x8b, 0x8b, 0x89, 0x89, 0x88, 0x8a, 0x01, 0x03 };
+    const unsigned base = base_of[rnd() % 6], reg = rnd() % 3;
+    static const uint32_t far[] = {
+        0x1000, 0xfffff000, 0x2000, 0xffffe000, 0x10, 0xfffffff0, 4, 8
+    };
+    const uint32_t constant = far[rnd() % 8];
+    switch (rnd() % 10) {
+    case 0: /* add or sub base, constant */
+        if (!compat)
+            put(0x48);
+        put(0x81);
+        put((uint8_t)((rnd() % 2 ? 0xc0 : 0xe8) | base));
+        put32(constant);
+        break;
+    case 1: /* lea base, [other + constant] */
+        if (!compat)
+            put(0x48);
+        put(0x8d);
+        put((uint8_t)(0x80 | base_of[rnd() % 5] << 3 | 3));
+        put32(constant);
+        break;
+    case 2: put((uint8_t)(0x50 | reg)); break;
+    case 3: put((uint8_t)(0x58 | reg)); break;
+    case 4: /* movups */
+        put(0x0f);
+        put_access(rnd() % 2 ? 0x10 : 0x11, reg, base, rnd() % 64);
+        break;
+    case 5: /* an access whose constant takes the last one back */
+        put_access(op_of[rnd() % 8], reg, base, 0 - constant);
+        break;
+    default: put_access(op_of[rnd() % 8], reg, base, (rnd() % 40) - 20);
+    }
+}
+
+static void groups(void)
+{
+    uint64_t sum = 0, done = 0;
+    for (unsigned i = 0; i < 12000; i++) {
+        compat = i & 1;
+        code_new();
+        data_fresh();
+        for (unsigned n = 3 + rnd() % 12; n; n--)
+            put_step();
+        registers(0x1234567890abcdef);
+        uint64_t at = DATA + (rnd() % 5) * 4096 + (rnd() % 3 ? rnd() % 128 - 64 : rnd() % 4096);
+        if (!(rnd() % 8))
+            at = compat ? rnd() % 64 - 32u : 0x800000000000 - rnd() % 64;
+        in.bx = in.si = in.di = in.bp = in.sp = at;
+        if (rnd() % 2)
+            in.sp = DATA + 4096 + rnd() % 32 - 16;
+        if (compat)
+            for (unsigned k = 0; k < 15; k++)
+                (&in.r15)[k] = (uint32_t)(&in.r15)[k];
+        try();
+        fold(vector << 32 | (out.ip - code_at));
+        for (unsigned k = 0; k < 15; k++)
+            fold((&out.r15)[k]);
+        fold(out.sp);
+        fold(vector == V_PF ? cr2 : 0);
+        fold(memory_sum());
+        done += vector == V_GP && out.ip == code_at + code_used;
+        sum += vector;
+    }
+    compat = false;
+    line("of them to the end", done);
+    line("sum of the traps", sum);
+    line("all", hash);
+    report("accesses with the same base", hash == 0xa22f3596c9db1e77);
 }
 
 /* ---- at ring 0, and by its tables ---- */
@@ -963,6 +1062,7 @@ static void setup(void)
     uint8_t *p8 = (uint8_t *)FRAMES;
     uint64_t n = CODE_PAGES * 4096ul;
     __asm__ volatile("rep stosb" : "+D"(p8), "+c"(n) : "a"(HLT) : "memory");
+    __asm__ volatile("mov %0, %%ds; mov %0, %%es" ::"r"(DATA3)); /* which 32-bit code uses */
     pic_init();
     pit_periodic(1000);
     pic_unmask(0);
@@ -975,9 +1075,12 @@ void guest_main(void)
 #ifdef MAPS
     monitors_own();
 #endif
+    groups();
     pointers();
     instructions();
     ring0();
+    opcodes();
+    compat = true;
     opcodes();
     for (unsigned i = 0; i < 257; i++)
         if (counted[i]) {

@@ -218,6 +218,7 @@ static void add(struct xl_tr *t, struct open *o, unsigned *opens, unsigned insn,
 bool xl_direct(const struct xl_tr *t, const struct x86_insn *in)
 {
     return in->base < REGS && in->index == X86_REG_NONE && in->asz == t->mode && in->seg < X86_FS &&
+           (t->mode == 8 || in->seg != X86_CS) &&
            (t->mode == 8 || (in->disp >= -FAR && in->disp <= FAR));
 }
 

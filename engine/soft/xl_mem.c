@@ -14,7 +14,8 @@ bool xl_address_ok(const struct xl_tr *t, const struct x86_insn *in)
         return false;
     if (t->mode == 8)
         return in->asz >= 4;
-    return in->asz == 4 && in->seg < X86_FS;
+    /* CS may be read only. */
+    return in->asz == 4 && in->seg < X86_FS && in->seg != X86_CS;
 }
 
 void xl_effective(struct xl_tr *t, const struct x86_insn *in)
