@@ -27,7 +27,8 @@ enum {
     XL_CODE_SIZE = 128 << 20 /* unless told otherwise */,
     XL_CODE_MIN = 512 << 10,
     XL_JUMPS = 1 << 16,
-    XL_FILL_SIZES = 7 /* 1 to 64 bytes */
+    XL_FILL_SIZES = 7 /* 1 to 64 bytes */,
+    XL_FILL_KINDS = 7
 };
 
 enum { XL_MODES = 16, XL_SLOTS = 1 << 18, XL_STACK_SIZE = 1 << 20, XL_STACK_TOP = 4096 };
@@ -124,7 +125,8 @@ struct xl {
     uint64_t group[8]; /* addends */
     uint64_t index_mask, page_mask, low_mask[3];
     uint64_t mxcsr_check, fcw_check; /* bits looked at before they are loaded */
-    uint64_t fn_emulate, fn_last, fn_fill;
+    uint64_t fn_emulate, fn_last, fn_fill, fn_write_back;
+    uint64_t cross_addend; /* of an access across a page's end: to the copy of its bytes */
     struct xl_jump jump[XL_JUMPS];
 
     bool on;
@@ -138,8 +140,12 @@ struct xl {
     uint32_t used, first; /* of the code; where the thunks end */
     uint32_t enter, leave_link, dispatch, miss, emulate, last; /* thunks */
     uint32_t syscall, sysret;
-    uint32_t string[2][2][XL_STRINGS];   /* by CPL 3, 64-bit mode, and see xl_string.c */
-    uint32_t fill[3][XL_FILL_SIZES + 1]; /* by kind and log2 of the size */
+    uint32_t string[2][2][XL_STRINGS]; /* by CPL 3, 64-bit mode, and see xl_string.c */
+    uint32_t fill[XL_FILL_KINDS][XL_FILL_SIZES + 1]; /* by kind and log2 of the size */
+    uint32_t write_back;
+    uint8_t cross[64] __attribute__((aligned(64)));
+    uint8_t *cross_host[2]; /* where they come from */
+    unsigned cross_first, cross_size;
     uint8_t *arena;
     size_t arena_used;
     uint8_t *stack;
@@ -270,6 +276,7 @@ struct xl_cold {                 /* out of line: the instruction by the interpre
     const struct x86_insn *insn; /* NULL: instead from there on by the twin */
     uint64_t rip;
     uint8_t *resume; /* NULL: it ends the block */
+    bool copy;       /* from its check to there the code may be copied */
     uint64_t twin;   /* not 0: where to go on by the twin instead */
 };
 
@@ -287,6 +294,7 @@ struct xl_access {
 /* A jump out of line. */
 struct xl_jump_out {
     uint8_t *rel32, *retry; /* retry: a TLB miss, where to look again; else NULL */
+    uint8_t *after;         /* behind the check with r10 = addend, or NULL */
     bool flags_saved;       /* by xl_flags_save() */
     struct xl_access access;
 };

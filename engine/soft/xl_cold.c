@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The translator's code out of line: where a check fails, the TLB entry is filled and the check
  * repeated, or the interpreter does the instruction. */
+#include <string.h>
+
 #include "engine/soft/soft.h"
 #include "isa/x86/emu.h"
 
 /* What a miss wants: for BOTH the page is only read yet, so the dirty bit is not to be set. */
-enum { READ, WRITE, BOTH };
+enum { READ, WRITE, BOTH, CROSS = 4 /* with the others: the copy below may do it */ };
 
 unsigned xl_cold_new(struct xl_tr *t, const struct x86_insn *in)
 {
@@ -42,11 +44,43 @@ void xl_emulated(struct xl_tr *t, const struct x86_insn *in, bool last)
     emulate_call(t, in, t->rip, last);
 }
 
-/* The thunk keeps r9 and returns behind the jump that follows if the access is not to be had. */
-static void fill_stub(struct xl_tr *t, const struct xl_jump_out *j)
+/*
+ * An access across a page's end goes to a copy of the bytes, which xl.cross_addend leads to: a load
+ * goes on behind the check, and what stores is done here with the copy, which is written back.
+ */
+static bool may_cross(const struct xl_tr *t, const struct xl_jump_out *j, const struct xl_cold *c)
 {
     const struct xl_access *a = &j->access;
+    unsigned jumps = 0;
+
+    if (!c->copy || !c->resume || !j->after || a->fill_read || a->no_fill)
+        return false;
+    for (unsigned i = 0; i < t->jumps; i++)
+        jumps +=
+            t->jump[i].access.cold == a->cold && (t->jump[i].retry || t->jump[i].rel32 > j->after);
+    return jumps == 1;
+}
+
+static void cross_stub(struct xl_tr *t, const struct xl_jump_out *j, const struct xl_cold *c)
+{
+    xl_gs(t, 1, 0x8b, XL_R10, XL_GS(cross_addend));
+    if (!j->access.write) {
+        xl_jmp(t, j->after);
+        return;
+    }
+    for (const uint8_t *p = j->after; p < c->resume; p++)
+        xl_b(t, *p);
+    xl_call(t, t->xl->rw + t->xl->write_back);
+    xl_jmp(t, c->resume);
+}
+
+/* The thunk keeps r9 and returns behind the jumps that follow if the access is not to be had. */
+static void fill_stub(struct xl_tr *t, const struct xl_jump_out *j, const struct xl_cold *c)
+{
+    const struct xl_access *a = &j->access;
+    const bool cross = may_cross(t, j, c);
     unsigned log = a->size & (a->size - 1) ? XL_FILL_SIZES : (unsigned)__builtin_ctz(a->size);
+    unsigned kind = !a->write ? READ : a->fill_read ? BOTH : WRITE;
 
     if (j->flags_saved)
         xl_flags_restore(t);
@@ -58,8 +92,15 @@ static void fill_stub(struct xl_tr *t, const struct xl_jump_out *j)
         log = XL_FILL_SIZES;
         xl_imm(t, XL_R11, a->size);
     }
-    xl_call(t, t->xl->rw + t->xl->fill[!a->write ? READ : a->fill_read ? BOTH : WRITE][log]);
+    xl_call(t, t->xl->rw + t->xl->fill[kind | (cross ? CROSS : 0)][log]);
     xl_jmp(t, j->retry);
+    if (!cross)
+        return;
+    xl_b(t, 0xe9); /* over the copy's way */
+    uint8_t *over = t->p;
+    xl_i32(t, 0);
+    cross_stub(t, j, c);
+    patch(t, over);
 }
 
 static void cold_stub(struct xl_tr *t, const struct xl_cold *c, unsigned index)
@@ -78,7 +119,7 @@ static void cold_stub(struct xl_tr *t, const struct xl_cold *c, unsigned index)
         }
         any = true;
         patch(t, t->jump[j].rel32);
-        fill_stub(t, &t->jump[j]);
+        fill_stub(t, &t->jump[j], c);
     }
     for (unsigned j = 0; j < t->jumps; j++)
         if (t->jump[j].access.cold == index && !t->jump[j].retry) {
@@ -108,28 +149,101 @@ void xl_cold_stubs(struct xl_tr *t)
 
 enum { JUMP_LEN = 5 };
 
-/* How far to skip behind the return address. */
+static bool have(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, unsigned user)
+{
+    const struct x86_tlb_entry *e = x86_tlb_entry(cpu, lin, user);
+
+    return (access == X86_WRITE ? e->w : e->r) == lin >> 12 ||
+           x86_tlb_fill(cpu, lin, 1, access, user);
+}
+
+/* Copies what lies across a page's end, if nothing is special about either page. */
+static bool cross(struct x86_cpu *cpu, uint64_t lin, unsigned size, enum x86_access access)
+{
+    struct xl *xl = &soft_vcpu_of(cpu)->xl;
+    const uint64_t lin2 = (lin | 0xfff) + 1;
+    const unsigned user = cpu->cpl == 3, first = (unsigned)(lin2 - lin);
+
+    if (first >= size || size > sizeof(xl->cross) || !lin2 || (cpu->code != 8 && lin2 >> 32) ||
+        !have(cpu, lin, access, user) || !have(cpu, lin2, access, user))
+        return false;
+    xl->cross_host[0] = (uint8_t *)(uintptr_t)(lin + x86_tlb_entry(cpu, lin, user)->addend);
+    xl->cross_host[1] = (uint8_t *)(uintptr_t)(lin2 + x86_tlb_entry(cpu, lin2, user)->addend);
+    xl->cross_first = first;
+    xl->cross_size = size;
+    memcpy(xl->cross, xl->cross_host[0], first);
+    memcpy(xl->cross + first, xl->cross_host[1], size - first);
+    xl->cross_addend = (uint64_t)(uintptr_t)xl->cross - lin;
+    return true;
+}
+
+static void write_back(struct x86_cpu *cpu)
+{
+    struct xl *xl = &soft_vcpu_of(cpu)->xl;
+
+    memcpy(xl->cross_host[0], xl->cross, xl->cross_first);
+    memcpy(xl->cross_host[1], xl->cross + xl->cross_first, xl->cross_size - xl->cross_first);
+}
+
+/* How far to skip behind the return address: not at all to look again, over one jump to what CROSS
+ * is about, or over all. */
 static int64_t fill(struct x86_cpu *cpu, uint64_t lin, unsigned size, unsigned kind)
 {
     struct soft_vcpu *v = soft_vcpu_of(cpu);
+    const enum x86_access access = (kind & 3) == WRITE ? X86_WRITE : X86_READ;
+    const unsigned user = cpu->cpl == 3;
+    int64_t skip = JUMP_LEN;
 
     xl_c_begin(v);
     v->xl.fills++;
-    const unsigned user = cpu->cpl == 3;
-    const bool ok = x86_tlb_fill(cpu, lin, size, kind == WRITE ? X86_WRITE : X86_READ, user) &&
-                    (kind == READ || x86_tlb_entry(cpu, lin, user)->w == lin >> 12);
+    if (x86_tlb_fill(cpu, lin, size, access, user) &&
+        ((kind & 3) == READ || x86_tlb_entry(cpu, lin, user)->w == lin >> 12))
+        skip = 0;
+    else if (kind & CROSS && cross(cpu, lin, size, access))
+        skip = 2 * JUMP_LEN;
     xl_c_end(v);
-    return ok ? 0 : JUMP_LEN;
+    return skip;
+}
+
+static const uint8_t keep[] = { X86_RCX, X86_RDX, X86_RSI, X86_RDI, 8, 9 };
+
+static void save(struct xl_tr *t)
+{
+    xl_gs(t, 1, 0x89, X86_RSP, XL_GS(r_sp));
+    xl_gs(t, 1, 0x8b, X86_RSP, XL_GS(c_sp));
+    xl_push(t, X86_RAX);
+    xl_b(t, 0x9f); /* lahf */
+    xl_b(t, 0x0f);
+    xl_b(t, 0x90);
+    xl_b(t, 0xc0); /* seto al */
+    xl_push(t, X86_RAX);
+    for (unsigned i = 0; i < ARRAY_LEN(keep); i++)
+        xl_push(t, keep[i]);
+    xl_imm(t, X86_RDI, (uint64_t)(uintptr_t)&t->v->cpu);
+}
+
+/* r10: the stack pointer */
+static void restore_and_return(struct xl_tr *t)
+{
+    for (unsigned i = ARRAY_LEN(keep); i-- > 0;)
+        xl_pop(t, keep[i]);
+    xl_pop(t, X86_RAX);
+    xl_b(t, 0x04);
+    xl_b(t, 0x7f); /* add al, 0x7f: OF */
+    xl_b(t, 0x9e); /* sahf */
+    xl_pop(t, X86_RAX);
+    xl_mov(t, 1, X86_RSP, XL_R10);
+    xl_b(t, 0xc3);
 }
 
 void xl_fill_thunks(struct xl_tr *t)
 {
-    static const uint8_t keep[] = { X86_RCX, X86_RDX, X86_RSI, X86_RDI, 8, 9 };
-    uint8_t *tail[3 * (XL_FILL_SIZES + 1)];
+    uint8_t *tail[XL_FILL_KINDS * (XL_FILL_SIZES + 1)];
     unsigned tails = 0;
 
     t->xl->fn_fill = (uint64_t)(uintptr_t)fill;
-    for (unsigned w = READ; w <= BOTH; w++)
+    t->xl->fn_write_back = (uint64_t)(uintptr_t)write_back;
+    for (unsigned w = 0; w < XL_FILL_KINDS; w++)
         for (unsigned i = 0; i <= XL_FILL_SIZES; i++) {
             t->xl->fill[w][i] = (uint32_t)(t->p - t->xl->rw);
             if (i < XL_FILL_SIZES)
@@ -141,30 +255,18 @@ void xl_fill_thunks(struct xl_tr *t)
         }
     for (unsigned i = 0; i < tails; i++)
         patch(t, tail[i]);
-    xl_gs(t, 1, 0x89, X86_RSP, XL_GS(r_sp));
-    xl_gs(t, 1, 0x8b, X86_RSP, XL_GS(c_sp));
-    xl_push(t, X86_RAX);
-    xl_b(t, 0x9f); /* lahf */
-    xl_b(t, 0x0f);
-    xl_b(t, 0x90);
-    xl_b(t, 0xc0); /* seto al */
-    xl_push(t, X86_RAX);
-    for (unsigned i = 0; i < ARRAY_LEN(keep); i++)
-        xl_push(t, keep[i]);
+    save(t);
     xl_mov(t, 1, X86_RSI, XL_R9);
     xl_mov(t, 0, X86_RDX, XL_R11);
     xl_mov(t, 0, X86_RCX, XL_R10);
-    xl_imm(t, X86_RDI, (uint64_t)(uintptr_t)&t->v->cpu);
     xl_gs(t, 0, 0xff, 2, XL_GS(fn_fill));
     xl_gs(t, 1, 0x8b, XL_R10, XL_GS(r_sp));
     xl_rm(t, 1, 0x01, X86_RAX, XL_R10, 0); /* add to the return address */
-    for (unsigned i = ARRAY_LEN(keep); i-- > 0;)
-        xl_pop(t, keep[i]);
-    xl_pop(t, X86_RAX);
-    xl_b(t, 0x04);
-    xl_b(t, 0x7f); /* add al, 0x7f: OF */
-    xl_b(t, 0x9e); /* sahf */
-    xl_pop(t, X86_RAX);
-    xl_mov(t, 1, X86_RSP, XL_R10);
-    xl_b(t, 0xc3);
+    restore_and_return(t);
+
+    t->xl->write_back = (uint32_t)(t->p - t->xl->rw);
+    save(t);
+    xl_gs(t, 0, 0xff, 2, XL_GS(fn_write_back));
+    xl_gs(t, 1, 0x8b, XL_R10, XL_GS(r_sp));
+    restore_and_return(t);
 }

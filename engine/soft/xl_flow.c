@@ -437,6 +437,7 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
         const unsigned colds = t->colds, jumps = t->jumps;
         const uint32_t groups = t->group_on;
         uint8_t *at = t->p;
+        bool copy = false;
 
         t->at = i;
         t->next = t->rip + in->len;
@@ -446,10 +447,12 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
         if (ends && (xl_branch(t, in) || xl_system_end(t, in))) {
             if (last)
                 break;
-        } else if (!ends &&
-                   (xl_insn(t, in) || xl_stack(t, in) || xl_vector(t, in) || xl_system(t, in))) {
-            if (t->colds > colds && !xl_changes_masks(in))
+        } else if (!ends && ((copy = xl_insn(t, in)) || xl_stack(t, in) ||
+                             (copy = xl_vector(t, in)) || xl_system(t, in))) {
+            if (t->colds > colds && !xl_changes_masks(in)) {
                 t->cold[colds].resume = t->p;
+                t->cold[colds].copy = copy && !in->lock;
+            }
             /* By the interpreter it checks no group. */
             if (t->group_on != groups && !last)
                 t->cold[colds].twin = t->next;

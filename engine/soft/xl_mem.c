@@ -245,6 +245,8 @@ bool xl_operand(struct xl_tr *t, const struct x86_insn *in, unsigned size, bool 
             return false;
     }
     xl_check_at(t, &a);
+    if (!t->jump[t->jumps - 1].flags_saved)
+        t->jump[t->jumps - 1].after = t->p;
     *ref = (struct xl_ref){ a.reg, XL_R10, a.disp };
     return true;
 }
