@@ -88,7 +88,7 @@ static uint64_t block_lines(const struct soft_block *b)
 {
     unsigned off = (uintptr_t)b->host & 0xfff;
 
-    return BITS((off + b->bytes - 1u) / 64, off / 64);
+    return BITS(MIN(off + b->bytes - 1u, 0xfffu) / 64, off / 64);
 }
 
 static void unhash(struct soft_cache *c, struct soft_block *b)
@@ -117,6 +117,10 @@ void soft_cache_invalidate(struct soft_vcpu *v, const uint8_t *host, unsigned le
             if (b->host < host + len && host < b->host + b->bytes) {
                 unhash(c, b);
                 xl_drop(v, b);
+                if (b->guarded) {
+                    unhash(c, b->guarded);
+                    xl_drop(v, b->guarded);
+                }
                 *at = b->page_next;
                 hit = true;
                 v->stat.invalidations++;
@@ -313,44 +317,84 @@ static bool has_room(const struct soft_cache *c)
                                     sizeof(struct soft_codepage) + 64;
 }
 
-/* A block of the one instruction at host if it reaches into the next page, that at linear address
- * next; else NULL. */
+static bool is_hot(const struct soft_cache *c, const struct soft_codepage *p)
+{
+    return p->hits > HOT_HITS && c->built - p->last_hit < HOT_SPAN;
+}
+
+static void list_block(struct soft_vcpu *v, struct soft_codepage *p, struct soft_block *b)
+{
+    pthread_mutex_lock(&v->vm->code_lock);
+    b->page_next = p->blocks;
+    p->blocks = b;
+    pthread_mutex_unlock(&v->vm->code_lock);
+}
+
+/*
+ * A block of the one instruction at host if it reaches into the next page, that at linear address
+ * next; else NULL. It is listed with both pages.
+ */
 static struct soft_block *build_crossing(struct soft_vcpu *v, const uint8_t *host, unsigned key,
                                          uint64_t next)
 {
     const unsigned have = 0x1000 - ((uintptr_t)host & 0xfff);
+    const uint64_t flushes = v->stat.cache_flushes;
     struct soft_cache *c = &v->cache;
-    struct soft_block *b = (struct soft_block *)(void *)(c->arena + c->used);
+    struct soft_codepage *p, *p2 = NULL;
+    struct soft_block *b, *guard;
     uint8_t bytes[INSN_MAX];
     const uint8_t *second;
+    uint64_t seen;
 
     if (have >= INSN_MAX || !has_room(c) || !(second = x86_code_host_next(&v->cpu, next)))
         return NULL;
-    memcpy(bytes, host, have);
-    memcpy(bytes + have, second, INSN_MAX - have);
-    *b = (struct soft_block){ .host = host, .key = (uint8_t)key, .count = 1 };
-    if (x86_decode(b->insn, bytes, INSN_MAX, v->cpu.code) != X86_DECODE_OK ||
-        b->insn[0].len <= have)
+    pthread_mutex_lock(&v->vm->code_lock);
+    p = page_make(v, page_of(host));
+    if (p)
+        p2 = page_make(v, page_of(second));
+    pthread_mutex_unlock(&v->vm->code_lock);
+    if (!p || !p2 || is_hot(c, p) || is_hot(c, p2) || !has_room(c))
         return NULL;
+    b = (struct soft_block *)(void *)(c->arena + c->used);
+    do {
+        memcpy(bytes, host, have);
+        memcpy(bytes + have, second, INSN_MAX - have);
+        *b = (struct soft_block){ .host = host, .key = (uint8_t)key, .count = 1 };
+        if (x86_decode(b->insn, bytes, INSN_MAX, v->cpu.code) != X86_DECODE_OK ||
+            b->insn[0].len <= have)
+            return NULL;
+        b->bytes = b->insn[0].len;
+        seen = atomic_load(&v->inbox_seen);
+        mark(v, p, b);
+        if (flushes != v->stat.cache_flushes) /* as in build() */
+            return NULL;
+        mark(v, p2, &(struct soft_block){ .host = second, .bytes = (uint16_t)(b->bytes - have) });
+        if (flushes != v->stat.cache_flushes)
+            return NULL;
+    } while (seen != atomic_load(&v->inbox_seen) || memcmp(bytes, host, have) ||
+             memcmp(bytes + have, second, b->bytes - have));
     x86_bind(b->insn);
     b->native = x86_is_native(b->insn);
     b->crosses = (uint8_t)have;
-    b->bytes = b->insn[0].len;
-    memcpy(&b->insn[1], bytes, b->bytes);
-    arena_take(c, sizeof(*b) + sizeof(b->insn[0]) + INSN_MAX);
+    arena_take(c, sizeof(*b) + sizeof(b->insn[0]));
+    guard = arena_take(c, sizeof(*guard));
+    *guard = (struct soft_block){
+        .host = second, .bytes = (uint16_t)(b->bytes - have), .key = (uint8_t)key, .guarded = b
+    };
+    b->guard = guard;
     struct soft_block **bucket = &c->hash[block_hash(host, key)];
     b->hash_next = *bucket;
     *bucket = b;
+    list_block(v, p, b);
+    list_block(v, p2, guard);
+    v->stat.blocks_built++;
     return b;
 }
 
+/* The first page does not tell which the second is. */
 static bool same_crossing(struct soft_vcpu *v, const struct soft_block *b, uint64_t next)
 {
-    const uint8_t *second = x86_code_host_next(&v->cpu, next),
-                  *bytes = (const uint8_t *)&b->insn[1];
-
-    return second && !memcmp(bytes, b->host, b->crosses) &&
-           !memcmp(bytes + b->crosses, second, b->bytes - b->crosses);
+    return x86_code_host_next(&v->cpu, next) == b->guard->host;
 }
 
 static __attribute__((noinline)) struct soft_block *build(struct soft_vcpu *v, const uint8_t *host,
@@ -370,7 +414,7 @@ static __attribute__((noinline)) struct soft_block *build(struct soft_vcpu *v, c
     if (!p)
         return NULL;
     c->built++;
-    if (p->hits > HOT_HITS && c->built - p->last_hit < HOT_SPAN) {
+    if (is_hot(c, p)) {
         v->stat.hot_steps++;
         return NULL;
     }
@@ -382,6 +426,7 @@ static __attribute__((noinline)) struct soft_block *build(struct soft_vcpu *v, c
     b->xl_parts = NULL;
     b->xl_generation = 0;
     b->crosses = 0;
+    b->guard = b->guarded = NULL;
     const uint64_t flushes = v->stat.cache_flushes;
     uint64_t seen;
     do {
@@ -406,10 +451,7 @@ static __attribute__((noinline)) struct soft_block *build(struct soft_vcpu *v, c
     bucket = &c->hash[block_hash(host, key)];
     b->hash_next = *bucket;
     *bucket = b;
-    pthread_mutex_lock(&v->vm->code_lock);
-    b->page_next = p->blocks;
-    p->blocks = b;
-    pthread_mutex_unlock(&v->vm->code_lock);
+    list_block(v, p, b);
     v->stat.blocks_built++;
     return b;
 }

@@ -70,10 +70,14 @@ struct soft_block {
     uint32_t xl_generation;
     uint8_t runs; /* how often xl_run.c had it interpreted */
     bool native;  /* has instructions that run on the host's vector or x87 unit */
-    /* One instruction that reaches into another page, which nobody watches: bytes in the first
-     * page; soft_block_get() compares them all, so nothing may jump here without asking it. */
+    /* One instruction that reaches into another page: bytes in the first page. Which the second is
+     * depends on the address space, so a jump from within the first page alone does not lead here.
+     */
     uint8_t crosses;
     uint32_t sum; /* of its bytes (lockstep) */
+    /* Of the bytes in the second page, if crosses: a block that stands for them there, of no
+     * instructions; and the way back from that. */
+    struct soft_block *guard, *guarded;
     struct x86_insn insn[] __attribute__((aligned(64)));
 };
 

@@ -249,7 +249,6 @@ bool xl_has(struct soft_vcpu *, struct soft_block *, uint64_t rip, uint32_t key)
 void xl_add_part(struct soft_vcpu *, struct soft_block *, struct xl_block *); /* is in it, too */
 void xl_flush(struct soft_vcpu *); /* all; not from within generated code */
 void xl_tlb_flushed(struct x86_cpu *, enum x86_tlb_event, uint64_t arg);
-void xl_found(struct soft_vcpu *); /* code at cpu->rip by the present translation */
 /* Of the present mode; to be called when that may have changed. */
 void xl_set_salt(struct soft_vcpu *);
 void xl_link_to(struct soft_vcpu *, struct xl_link *, struct xl_block *);

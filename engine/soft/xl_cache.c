@@ -210,12 +210,12 @@ static struct xl_page *large_of(struct xl *xl, uint64_t large)
 }
 
 /* Its page was just fetched from, so the software TLB has it. */
-void xl_found(struct soft_vcpu *v)
+static void found_page(struct soft_vcpu *v, uint64_t rip)
 {
     struct xl *xl = &v->xl;
     const bool user = v->cpu.cpl == 3;
     const struct x86_tlb *t = v->cpu.tlb[user];
-    const uint64_t page = v->cpu.rip >> 12, id = page << 1 | user;
+    const uint64_t page = rip >> 12, id = page << 1 | user;
     const unsigned i = page % X86_TLB_SIZE;
     struct xl_page *p = page_of(xl, page);
 
@@ -365,6 +365,8 @@ struct xl_block *xl_find(struct soft_vcpu *v, struct soft_block *sb, bool twin)
     sb->xl = b;
     xl->blocks++;
 found:
-    xl_found(v);
+    found_page(v, rip);
+    if (sb->crosses)
+        found_page(v, v->cpu.code == 8 ? rip + sb->crosses : (uint32_t)(rip + sb->crosses));
     return b;
 }

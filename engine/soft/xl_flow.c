@@ -99,18 +99,25 @@ static struct xl_link *slot_for(struct xl_tr *t, uint64_t rip)
     return *l;
 }
 
+/* In the page the block starts in, and not so near its end that an instruction there may reach into
+ * the next. */
+static bool near(const struct xl_tr *t, uint64_t rip)
+{
+    return !((rip ^ t->start) >> 12) && (rip & 0xfff) + 15 <= 0x1000;
+}
+
 /* A jump or call (op, or a JCC's 0f 8x) that leaves by a new link until its target exists. The stub
  * is out of line. */
 static void link_op(struct xl_tr *t, unsigned op, uint64_t rip)
 {
     struct xl *xl = t->xl;
 
-    if ((rip ^ t->start) >> 12 && t->user) {
+    if (t->user && !near(t, rip)) {
         xl_gs(t, 0, 0xff, op == CALL ? 2 : 4,
               XL_VIEW(slot[0]) + (int32_t)(8 * slot_for(t, rip)->patch));
         return;
     }
-    struct xl_link *l = new_link(t, rip, (rip ^ t->start) >> 12 ? XL_KERNEL : XL_PAGE);
+    struct xl_link *l = new_link(t, rip, near(t, rip) ? XL_PAGE : XL_KERNEL);
     if (op > 0xff)
         xl_b(t, 0x0f);
     xl_b(t, op & 0xff);
@@ -280,7 +287,7 @@ bool xl_branch(struct xl_tr *t, const struct x86_insn *in)
         if (!target_ok(t, to))
             return false;
         const uint64_t rip = cut(t, to);
-        if (rip >= t->next && (!t->user || !((rip ^ t->start) >> 12))) {
+        if (rip >= t->next && (!t->user || near(t, rip))) {
             link_op(t, 0x0f80 | in->cc, rip);
         } else {
             xl_b(t, 0x0f);

@@ -125,10 +125,10 @@ static void run_code(struct x86_cpu *cpu, const struct x86_insn *insn)
         const bool twin = link && link->twin;
         xl->limit = v->lock && twin ? lockstep_left(v) : XL_MAX_INSNS;
         struct xl_block *b = xl_find(v, sb, twin);
-        if (link && generation == xl->generation && !sb->crosses)
+        if (link && generation == xl->generation && !(sb->crosses && link->reach == XL_PAGE))
             xl_link_to(v, link, b);
         xl_set_salt(v);
-        if (!twin && !sb->crosses)
+        if (!twin)
             xl_jump_to(v, b);
         generation = xl->generation;
         flags_out(v);
