@@ -258,7 +258,9 @@ static bool take_block(struct lockstep *l, struct soft_block *b)
     }
     l->mode = l->insn[0]->mode;
     l->is_repeated = repeated(l->insn[0]);
-    memcpy(l->code, b->crosses ? (const uint8_t *)&b->insn[1] : b->host, l->bytes);
+    memcpy(l->code, b->host, b->crosses ? b->crosses : l->bytes);
+    if (b->crosses)
+        memcpy(l->code + b->crosses, b->guard->host, l->bytes - b->crosses);
     if (l->vector)
         xl_fpu_put(v);
     for (unsigned n = 0; b && !b->crosses && n < l->count;
