@@ -26,6 +26,7 @@ struct value {
 struct tracker {
     struct value reg[REGS];
     unsigned roots;
+    unsigned bases; /* times anything may have changed: bases, rights, mappings */
     unsigned n;   /* bytes of the code's own size */
     uint64_t rip; /* behind the instruction */
     uint64_t fixed;
@@ -36,6 +37,7 @@ static void unknown(struct tracker *k, unsigned r) { k->reg[r] = (struct value){
 
 static void unknown_all(struct tracker *k)
 {
+    k->bases++;
     for (unsigned r = 0; r < REGS; r++)
         unknown(k, r);
 }
@@ -232,19 +234,19 @@ static void operand(struct xl_tr *t, struct tracker *k, struct open *o, unsigned
                     const struct x86_insn *in)
 {
     const struct x86_operand *m = &in->operand[in->mem - 1];
-    const uint64_t seg = in->seg >= X86_FS ? in->seg : 0;
+    const uint64_t seg = in->seg >= X86_FS ? in->seg | (uint64_t)k->bases << 3 : 0;
     int64_t disp = in->disp;
     int32_t delta = 0;
     uint64_t key;
 
-    if (!m->size || m->size > 64 || in->asz != k->n || !xl_address_ok(t, in))
+    if (!m->size || m->size > 64 || in->asz != k->n || !xl_address_ok(t, in) || k->bases > 31)
         return;
     if (!seg && in->index == X86_REG_NONE && in->base >= REGS) {
         uint64_t at = (in->base == X86_REG_RIP ? k->rip : 0) + (uint64_t)in->disp;
         if (!k->has_fixed)
             k->fixed = at;
         k->has_fixed = true;
-        key = key_of(1, 0, 0, 0);
+        key = key_of(1 | (uint64_t)k->bases << 3, 0, 0, 0);
         disp = (int64_t)(at - k->fixed);
     } else if (in->index == X86_REG_NONE) {
         const bool base = in->base < REGS;
