@@ -315,6 +315,73 @@ static void crossing(void)
     drop(&g);
 }
 
+/* The same user code in two address spaces with PCIDs, which change places at each system call. An
+ * instruction begins in a page they share and ends in one of each. */
+static void spaces(void)
+{
+    enum { A = 0x1000, B = 0x10000, SHARED = 0x20000, OF_A = 0x21000, OF_B = 0x22000 };
+    const uint64_t user = 0x40000000, tables[][2] = {
+        { A, 0x2007 },         { 0x2000, 0x3007 },   { 0x2008, 0x4007 },
+        { 0x3000, 0x87 },      { 0x4000, 0x5007 },   { 0x5000, SHARED | 7 },
+        { 0x5008, OF_A | 7 },  { B, 0x11007 },       { 0x11000, 0x3007 },
+        { 0x11008, 0x12007 },  { 0x12000, 0x13007 }, { 0x13000, SHARED | 7 },
+        { 0x13008, OF_B | 7 },
+    };
+    struct {
+        struct kvm_msrs head;
+        struct kvm_msr_entry e[2];
+    } msrs = { .head = { .nmsrs = 2 },
+               .e = { { .index = 0xc0000081, .data = 0x0010000800000000 },
+                      { .index = 0xc0000082, .data = CODE } } };
+    struct kvm_regs r = {
+        .rip = user, .rflags = 2, .rsp = 0x7000, .rsi = (A | 1) ^ (B | 2), .rdi = 1ull << 63
+    };
+    struct guest g = make(false);
+    struct kvm_sregs s;
+
+    for (unsigned i = 0; i < sizeof(tables) / sizeof(*tables); i++)
+        memcpy(g.ram + tables[i][0], &tables[i][1], 8);
+    /* call +0xff8; syscall; jmp user */
+    put(&g, SHARED, BYTES(0xe8, 0xf8, 0x0f, 0, 0, 0x0f, 0x05, 0xeb, 0xf7));
+    put(&g, SHARED + 0xffd, BYTES(0xb8, 0x20, 0x30)); /* mov eax, imm32; ret */
+    put(&g, OF_A, BYTES(0x40, 0x50, 0xc3));
+    put(&g, OF_B, BYTES(0x60, 0x70, 0xc3));
+    /* out 0x10, eax; mov rdx, cr3; xor rdx, rsi; or rdx, rdi; mov cr3, rdx; sysretq */
+    put(&g, CODE,
+        BYTES(0xe7, 0x10, 0x0f, 0x20, 0xda, 0x48, 0x31, 0xf2, 0x48, 0x09, 0xfa, 0x0f, 0x22, 0xda,
+              0x48, 0x0f, 0x07));
+    flat(&g, true);
+    for (unsigned i = 0; i < sizeof(tables) / sizeof(*tables); i++)
+        memcpy(g.ram + tables[i][0], &tables[i][1], 8);
+    CHECK_EQ(ops->get_sregs(g.vcpu, &s), 0);
+    s.cs.dpl = s.ss.dpl = 3;
+    s.cs.selector = 0x23;
+    s.ss.selector = 0x1b;
+    s.cr3 = A | 1;
+    s.cr4 |= 0x20000; /* PCIDE */
+    s.efer |= 1;
+    CHECK_EQ(ops->set_sregs(g.vcpu, &s), 0);
+    CHECK_EQ(ops->set_msrs(g.vcpu, &msrs.head), 2);
+    CHECK_EQ(ops->set_regs(g.vcpu, &r), 0);
+    for (unsigned i = 0; i < 200; i++)
+        CHECK_EQ(out(&g), i & 1 ? 0x70603020 : 0x50403020);
+    put(&g, OF_B, BYTES(0x61));
+    ops->memory_written(g.vm, OF_B, 1);
+    for (unsigned i = 0; i < 20; i++)
+        CHECK_EQ(out(&g), i & 1 ? 0x70613020 : 0x50403020);
+    /* One of them now leads to the other's page: only a flush makes that certain. */
+    const uint64_t pte = OF_B | 7;
+    memcpy(g.ram + 0x5008, &pte, 8);
+    CHECK_EQ(ops->get_regs(g.vcpu, &r), 0);
+    r.rdi = 0;
+    CHECK_EQ(ops->set_regs(g.vcpu, &r), 0);
+    for (unsigned i = 0; i < 3; i++) /* the old value may come once more */
+        out(&g);
+    for (unsigned i = 0; i < 20; i++)
+        CHECK_EQ(out(&g), 0x70613020);
+    drop(&g);
+}
+
 static void *kicker(void *arg)
 {
     struct guest *g = arg;
@@ -564,6 +631,7 @@ int main(void)
     timer();
     self_modifying();
     crossing();
+    spaces();
     kick();
     debugging();
     user_interrupts();
