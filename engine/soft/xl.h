@@ -279,10 +279,13 @@ struct xl_cold {                 /* out of line: the instruction by the interpre
     uint64_t twin;   /* not 0: where to go on by the twin instead */
 };
 
-/* An access to be checked: size bytes from host register reg + disp, 64 bits wide. */
+/* An access to be checked: size bytes from host register reg + disp, 64 bits wide, or if reg is
+ * XL_FIXED from `fixed`, in one page. */
+enum { XL_FIXED = 16 };
 struct xl_access {
     unsigned reg;
     int32_t disp;
+    uint64_t fixed;
     unsigned size;
     bool write;
     bool fill_read; /* what comes first does not write: do not set the dirty bit yet */
@@ -339,6 +342,7 @@ struct xl_tr {
     unsigned at;                /* index of the instruction */
     bool grouped;
     uint32_t group_on; /* groups that were checked */
+    unsigned r10;      /* 1 + the group whose addend is there, or 0 */
     struct xl_group group[XL_GROUPS];
     struct xl_planned plan[XL_MAX_INSNS][2]; /* memory operand, stack */
     struct xl_cold cold[XL_MAX_COLD];
@@ -370,7 +374,7 @@ static inline int32_t xl_gpr(unsigned r)
 /* Host register of a guest's, or -1: in memory. */
 static inline int xl_host(unsigned r) { return r == X86_RSP ? 8 : r >= 8 && r < 12 ? -1 : (int)r; }
 
-/* xl_emit.c */
+/* xl_emit.c; what writes to r10 says so in t->r10. */
 void xl_b(struct xl_tr *, unsigned byte);
 void xl_i32(struct xl_tr *, uint32_t);
 void xl_i64(struct xl_tr *, uint64_t);
@@ -424,6 +428,9 @@ static inline void xl_stack_operand(struct xl_tr *t, int32_t off, unsigned size,
 {
     xl_base_operand(t, X86_RSP, off, size, write, cold, ref);
 }
+/* The address is known, and within one page. */
+WARN_UNUSED bool xl_fixed(const struct xl_tr *, const struct x86_insn *, unsigned size,
+                          uint64_t *at);
 /* r10 = addend for the access. */
 void xl_check_at(struct xl_tr *, const struct xl_access *);
 /* Without BMI2, around code that changes flags: they are in r11, rax is scratch. */

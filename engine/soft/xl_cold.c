@@ -86,7 +86,9 @@ static void fill_stub(struct xl_tr *t, const struct xl_jump_out *j, const struct
         xl_flags_restore(t);
     if (a->no_fill)
         return; /* what follows is the way for an access that is not to be had */
-    if (a->reg != XL_R9 || a->disp)
+    if (a->reg == XL_FIXED)
+        xl_imm(t, XL_R9, a->fixed);
+    else if (a->reg != XL_R9 || a->disp)
         xl_lea(t, 1, XL_R9, (int)a->reg, -1, 0, a->disp);
     if (log >= XL_FILL_SIZES) {
         log = XL_FILL_SIZES;

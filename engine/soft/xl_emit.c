@@ -18,6 +18,12 @@ void xl_i64(struct xl_tr *t, uint64_t v)
     t->p += 8;
 }
 
+static void written(struct xl_tr *t, unsigned reg)
+{
+    if (reg == XL_R10)
+        t->r10 = 0;
+}
+
 static void rex(struct xl_tr *t, unsigned w, unsigned r, unsigned x, unsigned b)
 {
     unsigned v = 0x40 | (w ? 8 : 0) | (r >> 3) << 2 | (x >> 3) << 1 | b >> 3;
@@ -35,6 +41,8 @@ static void opcode(struct xl_tr *t, unsigned op)
 
 void xl_rr(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, unsigned rm)
 {
+    written(t, reg);
+    written(t, rm);
     rex(t, w, reg, 0, rm);
     opcode(t, op);
     xl_b(t, 0xc0 | (reg & 7) << 3 | (rm & 7));
@@ -42,6 +50,8 @@ void xl_rr(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, unsigned rm)
 
 void xl_rm(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, unsigned base, int32_t disp)
 {
+    if (op != 0x89)
+        written(t, reg);
     rex(t, w, reg, 0, base);
     opcode(t, op);
     xl_b(t, (disp ? 0x80 : (base & 7) == 5 ? 0x80 : 0) | (reg & 7) << 3 | (base & 7));
@@ -53,6 +63,8 @@ void xl_rm(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, unsigned base
 
 void xl_gs(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, int32_t disp)
 {
+    if (op != 0x89)
+        written(t, reg);
     xl_b(t, 0x65);
     rex(t, w, reg, 0, 0);
     opcode(t, op);
@@ -64,6 +76,7 @@ void xl_gs(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, int32_t disp)
 void xl_gsx(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, unsigned index, unsigned scale,
             int32_t disp)
 {
+    written(t, reg);
     xl_b(t, 0x65);
     rex(t, w, reg, index, 0);
     opcode(t, op);
@@ -74,6 +87,7 @@ void xl_gsx(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, unsigned ind
 
 void xl_gsb(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, unsigned base, int32_t disp)
 {
+    written(t, reg);
     xl_b(t, 0x65);
     rex(t, w, reg, 0, base);
     opcode(t, op);
@@ -104,6 +118,8 @@ void xl_modrm_ref(struct xl_tr *t, unsigned reg, const struct xl_ref *m)
 
 void xl_op_ref(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, const struct xl_ref *m)
 {
+    if (op != 0x89)
+        written(t, reg);
     rex(t, w, reg, m->index == XL_NO_INDEX ? 0 : m->index, m->base);
     opcode(t, op);
     xl_modrm_ref(t, reg, m);
@@ -112,6 +128,7 @@ void xl_op_ref(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, const str
 void xl_lea(struct xl_tr *t, unsigned w, unsigned reg, int base, int index, unsigned scale,
             int32_t disp)
 {
+    written(t, reg);
     rex(t, w, reg, index < 0 ? 0 : (unsigned)index, base < 0 ? 0 : (unsigned)base);
     xl_b(t, 0x8d);
     if (base < 0) {
@@ -141,6 +158,7 @@ void xl_mov(struct xl_tr *t, unsigned w, unsigned dst, unsigned src)
 
 void xl_imm(struct xl_tr *t, unsigned reg, uint64_t v)
 {
+    written(t, reg);
     if (v <= 0xffffffff) {
         rex(t, 0, 0, 0, reg);
         xl_b(t, 0xb8 | (reg & 7));
@@ -160,6 +178,7 @@ void xl_imm(struct xl_tr *t, unsigned reg, uint64_t v)
 /* VEX.LZ.F3.0F38.W1 F5 /r */
 void xl_pext(struct xl_tr *t, unsigned dst, unsigned src, int32_t gs_mask)
 {
+    written(t, dst);
     xl_b(t, 0x65);
     xl_b(t, 0xc4);
     xl_b(t, (dst & 8 ? 0 : 0x80) | 0x60 | 2);
@@ -173,6 +192,7 @@ void xl_pext(struct xl_tr *t, unsigned dst, unsigned src, int32_t gs_mask)
 /* VEX.LZ.F2.0F3A.W1 F0 /r ib */
 void xl_rorx(struct xl_tr *t, unsigned dst, unsigned src, unsigned n)
 {
+    written(t, dst);
     xl_b(t, 0xc4);
     xl_b(t, (dst & 8 ? 0 : 0x80) | 0x40 | (src & 8 ? 0 : 0x20) | 3);
     xl_b(t, 0xfb);
@@ -194,6 +214,7 @@ void xl_jmp(struct xl_tr *t, const uint8_t *to)
 
 void xl_call(struct xl_tr *t, const uint8_t *to)
 {
+    t->r10 = 0;
     xl_b(t, 0xe8);
     rel32(t, to);
 }
@@ -207,7 +228,11 @@ static void push_pop(struct xl_tr *t, unsigned op, unsigned r)
 
 void xl_push(struct xl_tr *t, unsigned r) { push_pop(t, 0x50, r); }
 
-void xl_pop(struct xl_tr *t, unsigned r) { push_pop(t, 0x58, r); }
+void xl_pop(struct xl_tr *t, unsigned r)
+{
+    written(t, r);
+    push_pop(t, 0x58, r);
+}
 
 uint8_t *xl_jrcxz(struct xl_tr *t)
 {

@@ -406,6 +406,16 @@ static void find_live(const struct xl *xl, const struct x86_insn **insn, unsigne
     }
 }
 
+/* Whether the instruction may be done by the interpreter, which leaves other things in scratch
+ * registers. */
+static bool may_emulate(const struct xl_tr *t, unsigned jumps)
+{
+    for (unsigned j = jumps; j < t->jumps; j++)
+        if (t->cold[t->jump[j].access.cold].insn)
+            return true;
+    return false;
+}
+
 void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b)
 {
     struct xl *xl = &v->xl;
@@ -432,7 +442,7 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
     find_live(xl, insn, tr.count, live);
     xl->insns += tr.count;
     b->count = tr.count;
-    tr.group_on = 0;
+    tr.group_on = tr.r10 = 0;
     tr.grouped = !(key & XL_KEY_TWIN);
     if (tr.grouped)
         xl_plan(t, insn);
@@ -444,7 +454,7 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
         const unsigned colds = t->colds, jumps = t->jumps;
         const uint32_t groups = t->group_on;
         uint8_t *at = t->p;
-        bool copy = false;
+        bool copy = false, keeps = in->op == X86_OP_JCC;
 
         t->at = i;
         t->next = t->rip + in->len;
@@ -454,8 +464,8 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
         if (ends && (xl_branch(t, in) || xl_system_end(t, in))) {
             if (last)
                 break;
-        } else if (!ends && ((copy = xl_insn(t, in)) || xl_stack(t, in) ||
-                             (copy = xl_vector(t, in)) || xl_system(t, in))) {
+        } else if (!ends && ((keeps = copy = xl_insn(t, in)) || (keeps = xl_stack(t, in)) ||
+                             (keeps = copy = xl_vector(t, in)) || xl_system(t, in))) {
             if (t->colds > colds && !xl_changes_masks(in)) {
                 t->cold[colds].resume = t->p;
                 t->cold[colds].copy = copy && !in->lock;
@@ -472,6 +482,8 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
             if (stop)
                 break;
         }
+        if (!keeps || may_emulate(t, jumps))
+            t->r10 = 0;
         t->rip = t->next;
         if (last)
             xl_goto(t, t->rip);

@@ -347,7 +347,9 @@ bool xl_grouped(struct xl_tr *t, unsigned which, const struct x86_insn *in, unsi
         xl_lea(t, t->mode == 8, XL_R9, xl_host(guest), -1, 0, disp);
     }
     if (on) {
-        xl_gs(t, 1, 0x8b, XL_R10, slot);
+        if (t->r10 != p->group + 1u)
+            xl_gs(t, 1, 0x8b, XL_R10, slot);
+        t->r10 = p->group + 1u;
         return true;
     }
     struct xl_access a = {
@@ -367,6 +369,7 @@ bool xl_grouped(struct xl_tr *t, unsigned which, const struct x86_insn *in, unsi
     xl_check_at(t, &a);
     if (!p->last)
         xl_gs(t, 1, 0x89, XL_R10, slot);
+    t->r10 = p->group + 1u;
     t->group_on |= (uint32_t)BIT(p->group);
     g->delta = p->delta;
     g->base = guest;

@@ -183,11 +183,46 @@ static void check_lahf(struct xl_tr *t, const struct xl_access *a, struct tlb_at
     xl_flags_restore(t);
 }
 
+/* The entry is known: only its tag is to be compared. */
+static void check_fixed(struct xl_tr *t, const struct xl_access *a, struct tlb_at at)
+{
+    const uint64_t page = a->fixed >> 12;
+    const int32_t entry = (int32_t)(page % X86_TLB_SIZE * sizeof(struct x86_tlb_entry));
+    uint8_t *retry = t->p;
+
+    if (t->live && t->xl->pext) {
+        xl_mov(t, 1, XL_R9, X86_RCX);
+        xl_imm(t, XL_R11, -page);
+        xl_gs(t, 1, 0x8b, X86_RCX, at.tag + entry);
+        xl_lea(t, 1, X86_RCX, X86_RCX, XL_R11, 0, 0);
+        uint8_t *hit = xl_jrcxz(t);
+        xl_mov(t, 1, X86_RCX, XL_R9);
+        xl_b(t, 0xe9);
+        jump_fill(t, a, retry);
+        xl_here(t, hit);
+        xl_mov(t, 1, X86_RCX, XL_R9);
+    } else {
+        if (t->live)
+            xl_flags_save(t);
+        xl_imm(t, XL_R10, page);
+        xl_gs(t, 1, 0x3b, XL_R10, at.tag + entry); /* cmp */
+        xl_b(t, 0x0f);
+        xl_b(t, 0x85); /* jne */
+        jump_fill(t, a, retry);
+        t->jump[t->jumps - 1].flags_saved = t->live;
+        if (t->live)
+            xl_flags_restore(t);
+    }
+    xl_gs(t, 1, 0x8b, XL_R10, at.addend + entry);
+}
+
 void xl_check_at(struct xl_tr *t, const struct xl_access *a)
 {
     const struct tlb_at at = tlb_at(t, a->write);
 
-    if (!t->live)
+    if (a->reg == XL_FIXED)
+        check_fixed(t, a, at);
+    else if (!t->live)
         check_dead(t, a, at);
     else if (t->xl->pext)
         check_live(t, a, at);
@@ -224,6 +259,16 @@ void xl_check(struct xl_tr *t, unsigned size, bool write, unsigned cold)
 
 /* ---- operands ---- */
 
+bool xl_fixed(const struct xl_tr *t, const struct x86_insn *in, unsigned size, uint64_t *at)
+{
+    if (in->index != X86_REG_NONE || in->base < 16 || in->seg >= X86_FS || in->asz != t->mode)
+        return false;
+    *at = (in->base == X86_REG_RIP ? t->next : 0) + (uint64_t)in->disp;
+    if (t->mode != 8)
+        *at = (uint32_t)*at;
+    return (*at & 0xfff) + size <= 0x1000;
+}
+
 bool xl_operand(struct xl_tr *t, const struct x86_insn *in, unsigned size, bool write,
                 unsigned cold, struct xl_ref *ref)
 {
@@ -234,6 +279,17 @@ bool xl_operand(struct xl_tr *t, const struct x86_insn *in, unsigned size, bool 
     const bool direct = xl_direct(t, in);
     if (xl_grouped(t, 0, in, direct ? in->base : X86_REG_NONE, (int32_t)in->disp, size, write, ref))
         return true;
+    if (xl_fixed(t, in, size, &a.fixed)) {
+        a.reg = XL_FIXED;
+        xl_check_at(t, &a);
+        if ((uint64_t)(int32_t)a.fixed == a.fixed) {
+            *ref = (struct xl_ref){ XL_R10, XL_NO_INDEX, (int32_t)a.fixed };
+        } else {
+            xl_imm(t, XL_R9, a.fixed);
+            *ref = (struct xl_ref){ XL_R9, XL_R10, 0 };
+        }
+        return true;
+    }
     if (direct) {
         a.reg = xl_get(t, in->base, XL_R9);
         a.disp = a.reg == XL_R9 ? 0 : (int32_t)in->disp;

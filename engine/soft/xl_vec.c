@@ -71,6 +71,9 @@ static bool memory(struct xl_tr *t, const struct x86_insn *in, bool align, struc
         return false;
     *cold = xl_cold_new(t, in);
     const unsigned jumps = t->jumps;
+    uint64_t at;
+    if (align && xl_fixed(t, in, m->size, &at) && !(at & (m->size - 1u)))
+        align = false;
     if (align && !xl_direct(t, in)) {
         if (!xl_address(t, in))
             return false;
