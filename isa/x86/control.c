@@ -89,7 +89,6 @@ void x86_write_cr3(struct x86_cpu *cpu, uint64_t v)
     }
     cpu->cr3 = v;
     x86_tlb_load_cr3(cpu, noflush);
-    cpu->stop = 1;
 }
 
 void x86_write_cr4(struct x86_cpu *cpu, uint64_t v)
@@ -282,7 +281,6 @@ void x86_exec_invlpg(struct x86_cpu *cpu, const struct x86_insn *insn)
         lin += cpu->seg[insn->seg].base;
     if (x86_canonical(lin))
         x86_tlb_flush_page(cpu, lin);
-    cpu->stop = 1;
 }
 
 void x86_exec_invpcid(struct x86_cpu *cpu, const struct x86_insn *insn)

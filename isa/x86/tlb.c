@@ -108,10 +108,8 @@ static void tell(struct x86_cpu *cpu, enum x86_tlb_event what, uint64_t arg)
 {
     if (what != X86_TLB_SWITCH) /* paging-structure caches are by CR3, PCID included */
         cpu->invalidations++;
-    if (what != X86_TLB_PAGE && what != X86_TLB_VIEW) {
+    if (what != X86_TLB_PAGE && what != X86_TLB_VIEW)
         cpu->generation++;
-        cpu->stop = 1;
-    }
     if (cpu->env && cpu->env->tlb_flushed)
         cpu->env->tlb_flushed(cpu, what, arg);
 }
@@ -140,6 +138,7 @@ void x86_tlb_flush(struct x86_cpu *cpu)
     for (unsigned i = 0; i < cpu->views; i++)
         cpu->view[i].cr3 = X86_VIEW_NONE;
     cpu->view[cpu->view_id].cr3 = view_key(cpu);
+    cpu->stop = 1;
     tell(cpu, X86_TLB_ALL, 0);
 }
 
