@@ -240,6 +240,8 @@ enum { XL_FPU_EAGER = 0 };
 void xl_fpu_init(struct soft_vcpu *);
 void xl_fpu_put_slow(struct soft_vcpu *);
 void xl_fpu_get_slow(struct soft_vcpu *);
+/* The interpreter is about to execute an instruction of X86_OP_FPU and above. */
+void xl_fpu_before(struct soft_vcpu *, const struct x86_insn *);
 
 /* ---- xl_cache.c ---- */
 /* twin: that without groups of accesses. */

@@ -181,10 +181,13 @@ static bool cross(struct x86_cpu *cpu, uint64_t lin, unsigned size, enum x86_acc
 
 static void write_back(struct x86_cpu *cpu)
 {
-    struct xl *xl = &soft_vcpu_of(cpu)->xl;
+    struct soft_vcpu *v = soft_vcpu_of(cpu);
+    struct xl *xl = &v->xl;
 
+    xl_c_begin(v);
     memcpy(xl->cross_host[0], xl->cross, xl->cross_first);
     memcpy(xl->cross_host[1], xl->cross + xl->cross_first, xl->cross_size - xl->cross_first);
+    xl_c_end(v);
 }
 
 /* How far to skip behind the return address: not at all to look again, over one jump to what CROSS

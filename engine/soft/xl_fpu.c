@@ -30,22 +30,43 @@ void xl_fpu_init(struct soft_vcpu *v)
     v->xl.mxcsr_check = ~(uint64_t)x86_native_mxcsr_mask(v->cpu.native) | MXCSR_MASKS;
 }
 
-void xl_fpu_put_slow(struct soft_vcpu *v)
+static void save(struct soft_vcpu *v)
 {
-    struct xl *xl = &v->xl;
     uint8_t *area = v->cpu.xsave;
 
     __asm__ volatile("xsave64 %0"
                      : "+m"(*(uint8_t(*)[sizeof(v->cpu.xsave)])area)
-                     : "a"((uint32_t)xl->fpu_mask), "d"(0));
-    __asm__ volatile("fninit\n\tfldcw %0\n\tldmxcsr %1" : : "m"(xl->host_fcw), "m"(xl->host_mxcsr));
-    if (xl->fpu_mask & X86_XCR0_AVX)
-        __asm__ volatile("vzeroupper");
+                     : "a"((uint32_t)v->xl.fpu_mask), "d"(0));
     le16_put(area + FOP, 0);
     le64_put(area + FIP, 0);
     le64_put(area + FDP, 0);
+    v->xl.fpu_header = true;
+}
+
+void xl_fpu_put_slow(struct soft_vcpu *v)
+{
+    struct xl *xl = &v->xl;
+
+    save(v);
+    __asm__ volatile("fninit\n\tfldcw %0\n\tldmxcsr %1" : : "m"(xl->host_fcw), "m"(xl->host_mxcsr));
+    if (xl->fpu_mask & X86_XCR0_AVX)
+        __asm__ volatile("vzeroupper");
     xl->fpu_live = false;
-    xl->fpu_header = true;
+}
+
+void xl_fpu_before(struct soft_vcpu *v, const struct x86_insn *in)
+{
+    switch (in->op) {
+    case X86_OP_FXSAVE:
+    case X86_OP_XSAVE:
+    case X86_OP_XSAVEOPT:
+    case X86_OP_XSAVEC:
+    case X86_OP_STMXCSR:
+        if (v->xl.fpu_live)
+            save(v); /* it only looks: the registers stay live */
+        return;
+    default: xl_fpu_away(v);
+    }
 }
 
 void xl_fpu_get_slow(struct soft_vcpu *v)

@@ -44,7 +44,7 @@ static bool work(struct soft_vcpu *v, const struct x86_insn *insn, uint64_t rip)
 
     xl_c_begin(v);
     if (insn->op >= X86_OP_FPU)
-        xl_fpu_away(v);
+        xl_fpu_before(v, insn);
     flags_in(v);
     v->xl.emulated++;
     v->xl.emulated_op[insn->op]++;
@@ -95,7 +95,7 @@ static void interpret(struct x86_cpu *cpu, const struct soft_block *sb)
         cpu->insn_rip = rip;
         cpu->rip = rip + insn->len;
         if (insn->op >= X86_OP_FPU)
-            xl_fpu_away(soft_vcpu_of(cpu));
+            xl_fpu_before(soft_vcpu_of(cpu), insn);
         insn->exec(cpu, insn);
         insn++;
     } while (!cpu->stop && insn < end);
