@@ -465,6 +465,11 @@ static struct soft_block *find(const struct soft_cache *c, const uint8_t *host, 
     return b;
 }
 
+struct soft_block *soft_block_at(struct soft_vcpu *v, const uint8_t *host, unsigned key)
+{
+    return find(&v->cache, host, key);
+}
+
 /* Since b's page has code already, no other vCPU needs to be told. */
 struct soft_block *soft_block_behind(struct soft_vcpu *v, const struct soft_block *b)
 {

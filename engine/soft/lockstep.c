@@ -473,6 +473,7 @@ int lockstep_init(struct soft_vcpu *v)
     v->lock = l;
     l->v = v;
     v->xl.cold_runs = 0;
+    v->xl.peek = false; /* flags are compared at the end of each block */
     l->store = soft_pages_alloc(LOG_SIZE * sizeof(*l->store));
     l->native = soft_pages_alloc(x86_native_size());
     if (!l->store || !l->native || soft_code_alloc(&l->code_rw, &l->code_rx, SOFT_CODE_SIZE))

@@ -244,6 +244,8 @@ WARN_UNUSED int soft_cache_init(struct soft_cache *, size_t size);
 void soft_cache_destroy(struct soft_cache *);
 /* The decoded block at cpu->rip, or NULL: x86_step() must do it. */
 struct soft_block *soft_block_get(struct soft_vcpu *);
+/* The decoded block at host, if there is one. */
+struct soft_block *soft_block_at(struct soft_vcpu *, const uint8_t *host, unsigned key);
 /* The decoded block right behind b in the same page, or NULL. Empties no cache. */
 struct soft_block *soft_block_behind(struct soft_vcpu *, const struct soft_block *b);
 /* x86_next_fn: the block behind v->current. */

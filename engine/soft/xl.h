@@ -134,6 +134,7 @@ struct xl {
     bool slow_tsc;     /* RDTSC asks env->host_tsc; to be set before anything is translated */
     bool rorx, pext;   /* may be used */
     uint8_t limit;     /* of instructions in a translation (lockstep) */
+    bool peek;         /* look at what follows a block for the flags it needs */
     uint8_t cold_runs; /* a block is interpreted so often before it is translated (tests: 0) */
     uint8_t *rw, *rx;
     uint32_t size;        /* of the code, and of the arena */

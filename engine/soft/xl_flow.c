@@ -391,18 +391,55 @@ static unsigned collect(struct soft_vcpu *v, struct soft_block *sb, struct xl_bl
     }
 }
 
-/* live[i]: whether some flag is needed that was there before instruction i. */
-static void find_live(const struct xl *xl, const struct x86_insn **insn, unsigned count, bool *live)
+/* The flags that are needed at rip, where b goes on: all, unless a decoded block of b's own page
+ * says otherwise. With that block b is dropped. */
+static uint32_t flags_needed(struct soft_vcpu *v, const struct soft_block *first,
+                             struct xl_block *b, uint64_t rip)
 {
-    uint32_t need = X86_AFLAGS;
+    uint32_t need = 0, left = X86_AFLAGS;
+    struct soft_block *sb;
 
-    live[count] = true;
-    for (unsigned i = count; i-- > 0;) {
+    if (!v->xl.peek || (rip ^ b->rip) >> 12)
+        return X86_AFLAGS;
+    sb = soft_block_at(v, first->host + (int64_t)(rip - b->rip), first->key);
+    if (!sb || sb->crosses)
+        return X86_AFLAGS;
+    for (unsigned i = 0; i < sb->count && left; i++) {
+        struct x86_flags_use u = x86_flags_use(&sb->insn[i]);
+        need |= u.read & left;
+        left &= ~u.must_write;
+    }
+    need |= left;
+    if (need != X86_AFLAGS)
+        xl_add_part(v, sb, b);
+    return need;
+}
+
+/* live[i]: whether some flag is needed that was there before instruction i. */
+static void find_live(struct soft_vcpu *v, const struct soft_block *first, struct xl_block *b,
+                      const struct x86_insn **insn, unsigned count, bool *live)
+{
+    uint64_t rip = b->rip;
+    uint32_t need;
+
+    for (unsigned i = 0; i < count; i++)
+        rip += insn[i]->len;
+    const struct x86_insn *last = insn[count - 1];
+    if (last->osz != v->cpu.code && soft_ends_block(last))
+        need = X86_AFLAGS;
+    else if (last->op == X86_OP_JMP)
+        need = flags_needed(v, first, b, rip + last->imm);
+    else if (last->op == X86_OP_JCC || !soft_ends_block(last))
+        need = flags_needed(v, first, b, rip);
+    else
+        need = X86_AFLAGS;
+    live[count] = v->xl.exact || (need & X86_AFLAGS);
+    for (unsigned i = count; i-- > 0; rip -= insn[i]->len) {
         struct x86_flags_use u = x86_flags_use(insn[i]);
-        if (insn[i]->op == X86_OP_JCC) /* the other way may need all of them */
-            need = X86_AFLAGS;
+        if (insn[i]->op == X86_OP_JCC) /* the other way */
+            need |= flags_needed(v, first, b, rip + insn[i]->imm);
         need = (need & ~u.must_write) | u.read;
-        live[i] = xl->exact || (need & X86_AFLAGS);
+        live[i] = v->xl.exact || (need & X86_AFLAGS);
     }
 }
 
@@ -439,7 +476,7 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
     tr.key = key;
     tr.colds = tr.jumps = tr.links = tr.outs = 0;
     tr.count = MIN(collect(v, sb, b, insn), xl->limit);
-    find_live(xl, insn, tr.count, live);
+    find_live(v, sb, b, insn, tr.count, live);
     xl->insns += tr.count;
     b->count = tr.count;
     tr.group_on = tr.r10 = 0;

@@ -27,8 +27,8 @@ struct tracker {
     struct value reg[REGS];
     unsigned roots;
     unsigned bases; /* times anything may have changed: bases, rights, mappings */
-    unsigned n;   /* bytes of the code's own size */
-    uint64_t rip; /* behind the instruction */
+    unsigned n;     /* bytes of the code's own size */
+    uint64_t rip;   /* behind the instruction */
     uint64_t fixed;
     bool has_fixed; /* the first address without registers, to which others are relative */
 };

@@ -306,6 +306,7 @@ int xl_init(struct soft_vcpu *v)
     xl->fn_last = (uint64_t)(uintptr_t)emulate_last;
     xl->generation = xl->pages_now = 1;
     xl->cold_runs = COLD_RUNS;
+    xl->peek = true;
     xl->limit = XL_MAX_INSNS;
     xl_thunks(v);
     if (v->vm->perf)
