@@ -8,7 +8,7 @@ _trapeze() {
     fi
     case $prev in
     --engine) mapfile -t COMPREPLY < <(compgen -W "auto kvm soft" -- "$cur"); return ;;
-    --soft) mapfile -t COMPREPLY < <(compgen -W "interp translate" -- "$cur"); return ;;
+    --soft) mapfile -t COMPREPLY < <(compgen -W "interp translate lockstep" -- "$cur"); return ;;
     --net) mapfile -t COMPREPLY < <(compgen -W "user none" -- "$cur"); return ;;
     --console) mapfile -t COMPREPLY < <(compgen -W "stdio none file: unix:" -- "$cur"); return ;;
     --trace)

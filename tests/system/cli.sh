@@ -35,6 +35,11 @@ run 2 '--memory' --memory -5 "$null"
 run 2 '--memory' --memory 99999999999G "$null"
 run 2 '--cpus' --cpus 0 "$null"
 run 2 '--cpus' --cpus x "$null"
+run 2 "--soft.*'warp'" --soft warp "$null"
+run 2 'unknown flag' --soft translate,fast "$null"
+run 2 'cache' --soft=translate,cache=1 "$null"
+run 2 'one processor' --soft lockstep --cpus 2 "$null"
+run 4 '--perf-map.*No such file' --perf-map="$d/missing" "$null"
 run 2 '--engine' --engine warp "$null"
 run 2 '--soft' --soft warp "$null"
 run 2 'unknown flag' --soft translate,fast "$null"
@@ -77,6 +82,12 @@ run 4 'in use' --net "user,hostfwd=tcp:$port:22" "$null"
 run 4 'in use' --gdb "127.0.0.1:$port" "$null"
 kill $listener
 [ ! -e "$d/no" ] || bad=1
+# An option's value as a word of its own or after an equals sign.
+for soft in '--soft interp' --soft=interp '--soft translate' --soft=translate; do
+    # shellcheck disable=SC2086
+    timeout 60 "$TRAPEZE" run --engine soft $soft --console none --debug-exit --no-reboot --memory 64M "$null" </dev/null >/dev/null 2>&1
+    [ $? -eq 1 ] || { echo "$soft does not run"; bad=1; }
+done
 "$TRAPEZE" --help | grep -q 'Usage: trapeze' || bad=1
 "$TRAPEZE" run --help | grep -q -- --memory || bad=1
 "$TRAPEZE" --version | grep -qE '^trapeze [0-9]' || bad=1
