@@ -144,11 +144,17 @@ void xl_set_salt(struct soft_vcpu *v)
         atomic_store(&xl->salt, xl->poison);
 }
 
+/* By address and salt, so that address spaces with the same program do not displace each other. */
+static struct xl_jump *jump_at(struct xl *xl, uint64_t salted)
+{
+    return &xl->jump[salted & (XL_JUMPS - 1)];
+}
+
 void xl_jump_to(struct soft_vcpu *v, const struct xl_block *b)
 {
     struct xl *xl = &v->xl;
 
-    xl->jump[b->rip & (XL_JUMPS - 1)] =
+    *jump_at(xl, b->rip - xl->minus_salt) =
         (struct xl_jump){ .tag = xl->minus_salt - b->rip, .code = host(xl, b->code) };
 }
 
@@ -295,13 +301,21 @@ void xl_add_part(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b)
     sb->xl_parts = part;
 }
 
+static void kill_jumps(struct xl *xl, const struct xl_mode *mode, const struct xl_block *b)
+{
+    for (unsigned i = 0; i < XL_MODES && mode[i].used; i++) {
+        struct xl_jump *j = jump_at(xl, b->rip + mode[i].salt);
+        if (j->code == host(xl, b->code))
+            *j = (struct xl_jump){ .code = 0 };
+    }
+}
+
 static void kill(struct soft_vcpu *v, struct xl_block *b)
 {
-    struct xl *xl = &v->xl;
-    struct xl_jump *j = &xl->jump[b->rip & (XL_JUMPS - 1)];
-
-    if (j->code == host(xl, b->code))
-        *j = (struct xl_jump){ .code = 0 };
+    if (!(b->key & X86_KEY_USER))
+        kill_jumps(&v->xl, v->xl.mode, b);
+    for (unsigned i = 0; (b->key & X86_KEY_USER) && i < v->cpu.views; i++)
+        kill_jumps(&v->xl, xl_view(v, i)->mode, b);
     unlink_in(v, b);
     b->key = DEAD;
 }

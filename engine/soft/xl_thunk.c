@@ -86,11 +86,11 @@ static uint32_t here(struct xl_tr *t) { return (uint32_t)(t->p - t->xl->rw); }
 uint8_t *xl_look_up(struct xl_tr *t, bool call)
 {
     xl_gs(t, 1, 0x89, X86_RCX, XL_GS(rcx));
-    xl_rr(t, 0, 0x0fb7, XL_R11, XL_R9); /* movzx r11d, r9w */
-    xl_lea(t, 0, XL_R11, XL_R11, XL_R11, 0, 0);
     xl_gs(t, 1, 0x8b, XL_R10, XL_GS(salt));
+    xl_lea(t, 1, XL_R10, XL_R10, XL_R9, 0, 0);
+    xl_rr(t, 0, 0x0fb7, XL_R11, XL_R10); /* movzx r11d, r10w */
+    xl_lea(t, 0, XL_R11, XL_R11, XL_R11, 0, 0);
     xl_gsx(t, 1, 0x8b, X86_RCX, XL_R11, 3, XL_GS(jump[0].tag));
-    xl_lea(t, 1, X86_RCX, X86_RCX, XL_R9, 0, 0);
     xl_lea(t, 1, X86_RCX, X86_RCX, XL_R10, 0, 0);
     uint8_t *hit = xl_jrcxz(t);
     xl_b(t, 0xeb);
