@@ -158,7 +158,7 @@ static void print_bytes(const char *name, const uint8_t *a, const uint8_t *b, un
         fprintf(stderr, "%02x", a[i]);
     fprintf(stderr, "\n    translator");
     for (unsigned i = 0; i < n; i++)
-        fprintf(stderr, " %02x" + (i != 0), b[i]);
+        fprintf(stderr, i ? "%02x" : " %02x", b[i]);
     fprintf(stderr, "\n");
 }
 
