@@ -388,6 +388,36 @@ static void mappings(void)
     }
     figure("another frame at the same address", sum, 111 * (2000 + 667));
 
+    /* An instruction that goes on in a page that is now this frame, now that: reached by a call, by
+     * jumps in its own page and by falling into it. */
+    uint8_t *const next_c = frame_b + BIG, *const next_d = frame_b + 2 * BIG;
+    map(window, frame_a, 7);
+    sum = 0;
+    for (unsigned k = 1; k < 5; k++) {
+        uint8_t *at = window + BIG - k, *in = at - 32;
+        for (unsigned c = 0; c < 2; c++) {
+            map(window + BIG, c ? next_d : next_c, 7);
+            put_mov_ret(at, 0x01010101 * (c + 1));
+        }
+        in[0] = 0x85; /* test eax, eax; je at; jmp at */
+        in[1] = 0xc0;
+        in[2] = 0x74;
+        in[3] = (uint8_t)(at - (in + 4));
+        in[4] = 0xeb;
+        in[5] = (uint8_t)(at - (in + 6));
+        for (unsigned c = 6; c < 32; c++)
+            in[c] = 0x90;
+        for (unsigned i = 0; i < 600; i++) {
+            map(window + BIG, i % 3 == 1 ? next_d : next_c, 7);
+            if (i % 2)
+                WRITE_CR(3, READ_CR(3));
+            sum += (call(at, 0) & 0xff000000) >> 24;
+            sum += (call(in, i & 1) & 0xff000000) >> 24;
+            sum += (call(in + 6, 0) & 0xff000000) >> 24;
+        }
+    }
+    figure("an instruction into another frame", sum, 4 * 3 * (600 + 200));
+
     /* A store to code through a read-only page: the fault, then the store. */
     trap_handler[14] = on_pf;
     put_mov_ret(buffer + 0xa000, 0);

@@ -13,8 +13,9 @@ $(GUESTS32:%=$(B)/guest/%.elf): $(B)/guest/%.elf: guest/%.c $(GUEST_LIB) $(GUEST
 	$(Q)$(CC) -m32 -march=i686 $(GUEST_CFLAGS) $(filter %.S %.c,$^) -o $@
 $(GUESTS64:%=$(B)/guest/%.elf): $(B)/guest/%.elf: guest/%.c $(GUEST_LIB) $(GUEST_HDR)
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) -m64 -DLONG64 -mno-red-zone -mcmodel=small $(GUEST_CFLAGS) $(filter %.S %.c,$^) -o $@.64
+	$(Q)$(CC) -m64 -DLONG64 -mno-red-zone -mcmodel=small $(GUEST_CFLAGS) $< $(GUEST_LIB) -o $@.64
 	$(Q)objcopy -O elf32-i386 $@.64 $@
+$(B)/guest/selfmod64.elf: guest/selfmod.c # which it includes
 $(B)/guest/%.bin: $(B)/guest/%.elf
 	$(Q)objcopy -O binary $< $@
 
