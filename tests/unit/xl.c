@@ -506,17 +506,19 @@ static __attribute__((unused)) void basic(void)
     random_blocks(VECTORS);
     hard = false;
     random_blocks(ACCESSES);
-    /* As on other hosts. */
+    /* As on other hosts; and with all flags live. */
     struct xl *xl = &((struct soft_vcpu *)pair[1].vcpu)->xl;
-    for (unsigned i = 0; i < 2; i++) {
-        xl->pext = false;
-        xl->rorx = i == 0;
+    for (unsigned i = 0; i < 4; i++) {
+        xl->pext = i == 3 && xl_host_bmi2();
+        xl->rorx = i != 1 && xl_host_bmi2();
+        xl->exact = i >= 2;
         xl_flush((struct soft_vcpu *)pair[1].vcpu);
         fault_in_the_middle();
         by_hand();
         hard = i;
         random_blocks(i ? ACCESSES : INSNS);
-        random_blocks(VECTORS);
+        if (i < 2)
+            random_blocks(VECTORS);
         hard = false;
     }
     tight_loop();
