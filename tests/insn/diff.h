@@ -49,6 +49,7 @@ uint8_t *emu_at(uint64_t lin); /* the same for the emulator's */
 
 void gen_seed(uint64_t seed);
 uint64_t gen_random(void);
+void gen_insn(struct diff_case *c); /* a random instruction for c->mode */
 /* A random instruction and state for it; writes to both memories. */
 void gen_case(struct diff_case *c);
 /* Flags that are undefined behind the instruction. */

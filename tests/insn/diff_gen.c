@@ -246,6 +246,8 @@ static void choose_code(struct diff_case *c)
     seen[form_of(c)]++;
 }
 
+void gen_insn(struct diff_case *c) { choose_code(c); }
+
 /* ---- addresses ---- */
 
 static uint64_t target(const struct diff_case *c, unsigned size)
