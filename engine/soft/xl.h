@@ -119,8 +119,9 @@ struct xl {
     uint64_t minus_salt;
     uint64_t salts[2]; /* in 64-bit mode: what it would be at CPL 0 and 3 */
     uint64_t poison;
-    uint64_t c_sp, r_sp; /* stack pointers: of C; of generated code while C runs */
-    uint16_t flags;      /* al: OF, ah: the rest, as LAHF has them */
+    uint64_t not_plain[2]; /* in 32-bit mode: 0 if FS, GS are but for their base as DS */
+    uint64_t c_sp, r_sp;   /* stack pointers: of C; of generated code while C runs */
+    uint16_t flags;        /* al: OF, ah: the rest, as LAHF has them */
     uint64_t rax, rcx, tmp;
     uint64_t group[8]; /* addends */
     uint64_t index_mask, page_mask, low_mask[3];

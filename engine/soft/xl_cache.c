@@ -127,6 +127,15 @@ static uint64_t salt_of(struct soft_vcpu *v, uint32_t key)
     return m->salt;
 }
 
+/* A segment without limit that may be read and written. */
+static bool is_plain(const struct x86_seg *s)
+{
+    const uint32_t want = X86_SEG_P | X86_SEG_S | X86_SEG_W;
+
+    return s->limit == 0xffffffff &&
+           (s->attr & (want | X86_SEG_UNUSABLE | X86_SEG_CODE | X86_SEG_E)) == want;
+}
+
 void xl_set_salt(struct soft_vcpu *v)
 {
     struct xl *xl = &v->xl;
@@ -137,6 +146,9 @@ void xl_set_salt(struct soft_vcpu *v)
         const unsigned user = key & X86_KEY_USER ? 1 : 0;
         xl->salts[user] = salt;
         xl->salts[!user] = salt_of(v, key ^ X86_KEY_USER);
+    } else {
+        for (unsigned i = 0; i < 2; i++)
+            xl->not_plain[i] = is_plain(&v->cpu.seg[X86_FS + i]) ? 0 : 1ull << 62;
     }
     xl->minus_salt = 0 - salt;
     atomic_store(&xl->salt, salt);

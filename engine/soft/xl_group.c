@@ -239,7 +239,8 @@ static void operand(struct xl_tr *t, struct tracker *k, struct open *o, unsigned
     int32_t delta = 0;
     uint64_t key;
 
-    if (!m->size || m->size > 64 || in->asz != k->n || !xl_address_ok(t, in) || k->bases > 31)
+    if (!m->size || m->size > 64 || in->asz != k->n || !xl_address_ok(t, in) ||
+        (k->n == 4 && in->seg >= X86_FS) || k->bases > 31)
         return;
     if (!seg && in->index == X86_REG_NONE && in->base >= REGS) {
         uint64_t at = (in->base == X86_REG_RIP ? k->rip : 0) + (uint64_t)in->disp;

@@ -15,7 +15,7 @@ bool xl_address_ok(const struct xl_tr *t, const struct x86_insn *in)
     if (t->mode == 8)
         return in->asz >= 4;
     /* CS may be read only. */
-    return in->asz == 4 && in->seg < X86_FS && in->seg != X86_CS;
+    return in->asz == 4 && in->seg != X86_CS;
 }
 
 void xl_effective(struct xl_tr *t, const struct x86_insn *in)
@@ -57,6 +57,12 @@ bool xl_address(struct xl_tr *t, const struct x86_insn *in)
         return true;
     }
     xl_effective(t, in);
+    if (in->seg >= X86_FS) { /* cut to 32 bits, and no page's where the segment is not plain */
+        xl_gs(t, 1, 0x8b, XL_R10, segment);
+        xl_lea(t, 0, XL_R9, XL_R9, XL_R10, 0, 0);
+        xl_gs(t, 1, 0x8b, XL_R10, XL_GS(not_plain[0]) + 8 * (in->seg - X86_FS));
+        xl_lea(t, 1, XL_R9, XL_R9, XL_R10, 0, 0);
+    }
     return true;
 }
 

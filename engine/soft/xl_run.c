@@ -63,14 +63,19 @@ static int emulate(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t ri
     return work(soft_vcpu_of(cpu), insn, rip) || cpu->rip != rip + insn->len;
 }
 
-/* What ends a block may have changed the mode, or made an interrupt possible. */
+/* What ends a block may have changed the mode, or made an interrupt possible; code is found anew by
+ * the jump cache, so cpu->stop alone is no reason to leave. */
 static int emulate_last(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t rip)
 {
     struct soft_vcpu *v = soft_vcpu_of(cpu);
 
-    if (work(v, insn, rip) || atomic_load_explicit(&v->attention, memory_order_relaxed) ||
-        cpu->debugging || !xl_usable(cpu))
+    cpu->stop = 0;
+    if ((work(v, insn, rip) && (v->lock || cpu->shadow || cpu->exc_pending)) ||
+        atomic_load_explicit(&v->attention, memory_order_relaxed) || cpu->debugging ||
+        !xl_usable(cpu))
         return 1;
+    cpu->stop = 0;
+    xl_c_end(v);
     xl_set_salt(v);
     return 0;
 }

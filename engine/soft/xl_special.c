@@ -79,7 +79,7 @@ static bool bit_test(struct xl_tr *t, const struct x86_insn *in)
     const bool write = in->op != X86_OP_BT;
 
     if (o[0].kind != X86_OPERAND_MEM || o[1].kind != X86_OPERAND_GPR || n < 2 ||
-        in->asz != t->mode || !xl_address_ok(t, in))
+        in->asz != t->mode || (t->mode == 4 && in->seg >= X86_FS) || !xl_address_ok(t, in))
         return false;
     const unsigned cold = xl_cold_new(t, in), index = o[1].reg;
     if (!xl_address(t, in))

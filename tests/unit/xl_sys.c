@@ -29,6 +29,11 @@ static void privilege(struct guest *g, struct kvm_sregs *s)
         s->efer |= 1;
     }
     s->gs.base = DATA + 0x100;
+    s->fs.base = 0xfffffff0;
+    if (code_at & 0x4000) { /* not plain */
+        s->fs.limit = DATA + 0x1fff;
+        s->gs.type = code_at & 0x8000 ? 1 : 7; /* read only; expand-down */
+    }
     s->ds.selector = 0x1b;
     s->es.selector = 0x23;
     s->cr4 |= code_at & 0x2000 ? 4 : 0; /* TSD */
@@ -203,9 +208,30 @@ static unsigned random_system(uint8_t *p, bool long64)
     }
 }
 
+/* FS or GS, and a base register or none. */
+static unsigned random_segment(uint8_t *p, bool long64)
+{
+    static const uint8_t op[] = { 0x01, 0x03, 0x29, 0x89, 0x8b, 0x8b, 0x31, 0xff };
+    unsigned n = 0;
+
+    p[n++] = 0x64 + rnd(2);
+    p[n++] = op[rnd(sizeof(op))];
+    const unsigned field = p[n - 1] == 0xff ? rnd(2) : rnd(8);
+    if (rnd(3))
+        return n + operand(p + n, field, true);
+    const uint32_t at =
+        rnd(6) ? DATA + rnd(0x1000) * 4 : 0u - 4 - 4 * rnd(16); /* no access wraps */
+    if (long64)
+        n += PUT(p + n, (uint8_t)(field << 3 | 4), 0x25);
+    else
+        p[n++] = (uint8_t)(field << 3 | 5);
+    return n + put_bytes(p + n, &at, 4);
+}
+
 static unsigned random_special(uint8_t *p, bool long64)
 {
-    switch (rnd(8)) {
+    switch (rnd(9)) {
+    case 8: return random_segment(p, long64);
     case 0:
     case 1: return random_string(p, long64);
     case 2: return random_divide(p, long64);
