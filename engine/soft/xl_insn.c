@@ -165,7 +165,8 @@ static bool high_byte(struct xl_tr *t, const struct x86_insn *in)
         xl_rr(t, 1, 0x87, X86_RSI, XL_R9); /* xchg */
     }
     prefixes(t, in);
-    map_and_opcode(t, in, in->opcode);
+    /* 82 is 80 in 32-bit code and nothing in 64-bit code */
+    map_and_opcode(t, in, in->map == X86_MAP_1BYTE && in->opcode == 0x82 ? 0x80u : in->opcode);
     if (in->has_modrm)
         xl_b(t, m ? (in->modrm & 0x38) | X86_RSI : in->modrm);
     immediate(t, in);
