@@ -328,9 +328,9 @@ static void spaces(void)
         { 0x13008, OF_B | 7 },
     };
     struct {
-        struct kvm_msrs head;
+        uint32_t nmsrs, pad; /* a struct kvm_msrs, which has no size */
         struct kvm_msr_entry e[2];
-    } msrs = { .head = { .nmsrs = 2 },
+    } msrs = { .nmsrs = 2,
                .e = { { .index = 0xc0000081, .data = 0x0010000800000000 },
                       { .index = 0xc0000082, .data = CODE } } };
     struct kvm_regs r = {
@@ -361,7 +361,7 @@ static void spaces(void)
     s.cr4 |= 0x20000; /* PCIDE */
     s.efer |= 1;
     CHECK_EQ(ops->set_sregs(g.vcpu, &s), 0);
-    CHECK_EQ(ops->set_msrs(g.vcpu, &msrs.head), 2);
+    CHECK_EQ(ops->set_msrs(g.vcpu, (struct kvm_msrs *)&msrs), 2);
     CHECK_EQ(ops->set_regs(g.vcpu, &r), 0);
     for (unsigned i = 0; i < 200; i++)
         CHECK_EQ(out(&g), i & 1 ? 0x70603020 : 0x50403020);
@@ -550,9 +550,9 @@ static void state(void)
     struct kvm_mp_state mp;
     struct kvm_translation t = { .linear_address = CODE + 5 };
     struct {
-        struct kvm_msrs head;
+        uint32_t nmsrs, pad; /* a struct kvm_msrs, which has no size */
         struct kvm_msr_entry entry[3];
-    } m = { .head = { .nmsrs = 3 },
+    } m = { .nmsrs = 3,
             .entry = { { .index = 0xc0000082, .data = 0xffffffff81000000 },
                        { .index = 0x174, .data = 0x10 },
                        { .index = 0xdeadbeef } } };
@@ -594,9 +594,9 @@ static void state(void)
     x.region[130] = 1; /* compacted */
     CHECK_EQ(ops->set_xsave(g.vcpu, &x), -EINVAL);
 
-    CHECK_EQ(ops->set_msrs(g.vcpu, &m.head), 2);
+    CHECK_EQ(ops->set_msrs(g.vcpu, (struct kvm_msrs *)&m), 2);
     m.entry[0].data = m.entry[1].data = 0;
-    CHECK_EQ(ops->get_msrs(g.vcpu, &m.head), 2);
+    CHECK_EQ(ops->get_msrs(g.vcpu, (struct kvm_msrs *)&m), 2);
     CHECK_EQ(m.entry[0].data, 0xffffffff81000000);
     CHECK_EQ(m.entry[1].data, 0x10);
 
