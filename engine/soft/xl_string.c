@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The translator: MOVS, STOS and LODS forwards within a page, by thunks that use the host's own
- * instruction. All else, as well as CMPS and SCAS, is the interpreter's, which goes page by page.
- * What lies within a page of RAM cannot fault in the middle and is too short for an interrupt.
+ * instruction; CMPS and SCAS that do not repeat. All else is the interpreter's, which goes page by
+ * page. What lies within a page of RAM cannot fault in the middle and is too short for an
+ * interrupt.
  */
 #include <string.h>
 
@@ -171,6 +172,43 @@ void xl_string_thunks(struct xl_tr *t)
     t->user = 0;
 }
 
+static void size_prefix(struct xl_tr *t, unsigned n)
+{
+    if (n == 2)
+        xl_b(t, 0x66);
+}
+
+/* SCAS and CMPS that do not repeat. What they write they need not keep. */
+static bool compare(struct xl_tr *t, const struct x86_insn *in, unsigned n)
+{
+    const unsigned w = n == 8, wide = t->mode == 8, op = n == 1 ? 0x3a : 0x3b;
+    const unsigned cold = xl_cold_new(t, in);
+    const bool cmps = in->op == X86_OP_CMPS;
+
+    if (t->live || (cmps && in->seg >= X86_FS))
+        return false;
+    xl_gs(t, 0, 0xf7, 0, XL_CPU(rflags)); /* test */
+    xl_i32(t, X86_DF);
+    xl_guard(t, JE, cold, false);
+    xl_lea(t, wide, XL_R9, X86_RDI, -1, 0, 0);
+    xl_check(t, n, false, cold);
+    if (cmps) {
+        xl_rm(t, w, n == 1 ? 0x0fb6 : n == 2 ? 0x0fb7 : 0x8b, XL_R10, XL_R9, 0);
+        xl_gs(t, 1, 0x89, XL_R10, XL_GS(tmp));
+        xl_lea(t, wide, XL_R9, X86_RSI, -1, 0, 0);
+        xl_check(t, n, false, cold);
+        xl_rm(t, w, n == 1 ? 0x0fb6 : n == 2 ? 0x0fb7 : 0x8b, XL_R10, XL_R9, 0);
+        size_prefix(t, n);
+        xl_gs(t, w, op, XL_R10, XL_GS(tmp));
+        xl_lea(t, wide, X86_RSI, X86_RSI, -1, 0, (int32_t)n);
+    } else {
+        size_prefix(t, n);
+        xl_rm(t, w, op, X86_RAX, XL_R9, 0);
+    }
+    xl_lea(t, wide, X86_RDI, X86_RDI, -1, 0, (int32_t)n);
+    return true;
+}
+
 bool xl_string(struct xl_tr *t, const struct x86_insn *in)
 {
     const unsigned size = in->opcode & 1 ? in->osz : 1;
@@ -180,6 +218,8 @@ bool xl_string(struct xl_tr *t, const struct x86_insn *in)
     case X86_OP_MOVS: op = MOVS; break;
     case X86_OP_STOS: op = STOS; break;
     case X86_OP_LODS: op = LODS; break;
+    case X86_OP_SCAS:
+    case X86_OP_CMPS: return !in->rep && in->asz == t->mode && compare(t, in, size);
     default: return false;
     }
     if (in->asz != t->mode || (op != STOS && in->seg >= X86_FS) || (op == LODS && in->rep))

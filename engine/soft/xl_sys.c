@@ -159,6 +159,20 @@ static void pushf(struct xl_tr *t, unsigned cold)
     xl_lea(t, w, 8, 8, -1, 0, -(int32_t)t->mode);
 }
 
+/* Outside 64-bit mode the upper half of the place stays, as the emulator has it. */
+static void push_seg(struct xl_tr *t, unsigned s, unsigned cold)
+{
+    const unsigned w = t->mode == 8;
+
+    xl_lea(t, w, XL_R9, 8, -1, 0, -(int32_t)t->mode);
+    xl_check(t, w ? 8 : 2, true, cold);
+    xl_gs(t, 0, 0x0fb7, XL_R10, seg(s, offsetof(struct x86_seg, sel)));
+    if (!w)
+        xl_b(t, 0x66);
+    xl_rm(t, w, 0x89, XL_R10, XL_R9, 0);
+    xl_lea(t, w, 8, 8, -1, 0, -(int32_t)t->mode);
+}
+
 static void rdtsc(struct xl_tr *t, const struct x86_insn *in, unsigned cold)
 {
     if (t->live)
@@ -246,6 +260,11 @@ bool xl_system(struct xl_tr *t, const struct x86_insn *in)
         if (in->osz != t->mode)
             return false;
         pushf(t, xl_cold_new(t, in));
+        return true;
+    case X86_OP_PUSH_SEG:
+        if (in->osz != t->mode || in->operand[0].kind != X86_OPERAND_SEG)
+            return false;
+        push_seg(t, in->operand[0].reg, xl_cold_new(t, in));
         return true;
     case X86_OP_SWAPGS:
         if (t->user || t->mode != 8)

@@ -184,7 +184,7 @@ static unsigned random_system(uint8_t *p, bool long64)
 {
     unsigned n;
 
-    switch (rnd(6)) {
+    switch (rnd(7)) {
     case 0:
         n = rex_or_66(p, long64);
         p[n++] = 0x8c;
@@ -194,7 +194,8 @@ static unsigned random_system(uint8_t *p, bool long64)
             return PUT(p, 0x0f, 0x01, 0xf8);                               /* swapgs */
         return PUT(p, 0x0f, 0x20, (uint8_t)(0xc0 | rnd(5) << 3 | rnd(8))); /* mov r, cr */
     case 2: return PUT(p, 0x0f, 0x31, 0x31, 0xc0, 0x31, 0xd2);             /* rdtsc; clear */
-    case 3: return PUT(p, 0x0f, 0x01, 0xf9, 0x31, 0xc0, 0x31, 0xd2);       /* rdtscp; clear */
+    case 5: return PUT(p, 0x0f, 0x01, 0xf9, 0x31, 0xc0, 0x31, 0xd2);       /* rdtscp; clear */
+    case 3: return rnd(2) ? PUT(p, 0x0f, 0xa0) : PUT(p, 0x0f, 0xa8);       /* push fs, gs */
     case 4: return PUT(p, 0xd7);                                           /* xlat */
     default:
         n = 0;
