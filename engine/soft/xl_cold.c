@@ -74,6 +74,26 @@ static void cross_stub(struct xl_tr *t, const struct xl_jump_out *j, const struc
     xl_jmp(t, c->resume);
 }
 
+/* r9: where a group lies. If that is in two pages, as of a frame on the stack it often is, the rel8
+ * returned is where to go. Flags stay. */
+static uint8_t *two_pages(struct xl_tr *t, unsigned size)
+{
+    uint8_t *one, *two;
+
+    xl_mov(t, 1, XL_R11, X86_RCX);
+    xl_pext(t, X86_RCX, XL_R9, XL_GS(in_page));
+    xl_lea(t, 1, X86_RCX, X86_RCX, -1, 0, (int32_t)size - 1);
+    xl_pext(t, X86_RCX, X86_RCX, XL_GS(next_page));
+    one = xl_jrcxz(t);
+    xl_mov(t, 1, X86_RCX, XL_R11);
+    xl_b(t, 0xeb);
+    two = t->p;
+    xl_b(t, 0);
+    xl_here(t, one);
+    xl_mov(t, 1, X86_RCX, XL_R11);
+    return two;
+}
+
 /* The thunk keeps r9 and returns behind the jumps that follow if the access is not to be had. */
 static void fill_stub(struct xl_tr *t, const struct xl_jump_out *j, const struct xl_cold *c)
 {
@@ -90,12 +110,15 @@ static void fill_stub(struct xl_tr *t, const struct xl_jump_out *j, const struct
         xl_imm(t, XL_R9, a->fixed);
     else if (a->reg != XL_R9 || a->disp)
         xl_lea(t, 1, XL_R9, (int)a->reg, -1, 0, a->disp);
+    uint8_t *two = !c->insn && t->xl->pext && a->reg != XL_FIXED ? two_pages(t, a->size) : NULL;
     if (log >= XL_FILL_SIZES) {
         log = XL_FILL_SIZES;
         xl_imm(t, XL_R11, a->size);
     }
     xl_call(t, t->xl->rw + t->xl->fill[kind | (cross ? CROSS : 0)][log]);
     xl_jmp(t, j->retry);
+    if (two)
+        xl_here(t, two);
     if (!cross)
         return;
     xl_b(t, 0xe9); /* over the copy's way */

@@ -305,6 +305,8 @@ int xl_init(struct soft_vcpu *v)
     xl->page_mask = ~0xfffull;
     for (unsigned i = 0; i < 3; i++)
         xl->low_mask[i] = (16u << i) - 1;
+    xl->in_page = 0xfff;
+    xl->next_page = 0x1000;
     xl->fcw_check = 0x3f;
     xl_fpu_init(v);
     xl->fn_emulate = (uint64_t)(uintptr_t)emulate;
