@@ -40,6 +40,7 @@ static unsigned rnd(unsigned n)
 /* Addresses near the ends of pages of all kinds: present, read-only, not present, outside RAM, the
  * same page twice, code. */
 static bool hard;
+static uint64_t rbx; /* if not 0 */
 enum { EDGE = 0x140000, EDGE_PAGES = 10, PT = 0x4000 };
 
 static uint64_t hard_address(uint64_t at)
@@ -147,6 +148,8 @@ static bool same(const uint8_t *code, size_t len, bool long64)
                 reg[i] = hard_address(at);
         start_regs.rsp = hard_address(at) & ~7ull;
     }
+    if (rbx)
+        start_regs.rbx = rbx;
     start_regs.rip = code_at = at;
     start_regs.rflags = 2 | (rnd(2) ? 0x8d5 : 0) | start_flags;
     if (give)
@@ -401,6 +404,18 @@ static void random_blocks(enum kind kind)
     aligned = false;
 }
 
+/* 32-bit code, a register with bits left from 64-bit mode, and a copy that has none. */
+static void upper_bits(void)
+{
+    /* lea esi, [ebx]; mov eax, [esi]; add eax, [ebx + 4]; mov [ebx + 8], eax; mov ecx, [esi + 8] */
+    static const uint8_t code[] = { 0x8d, 0x33, 0x8b, 0x06, 0x03, 0x43, 0x04,
+                                    0x89, 0x43, 0x08, 0x8b, 0x4e, 0x08 };
+    rbx = 1ull << 32 | (DATA + 0x2000);
+    CHECK(same(code, sizeof(code), false));
+    CHECK_EQ(pair[1].run->exit_reason, KVM_EXIT_HLT);
+    rbx = 0;
+}
+
 /* A fault behind instructions that are done, before ones that are not. */
 static void fault_in_the_middle(void)
 {
@@ -497,6 +512,7 @@ static void tight_loop(void)
 static __attribute__((unused)) void basic(void)
 {
     fault_in_the_middle();
+    upper_bits();
     by_hand();
     random_blocks(INSNS);
     random_blocks(VECTORS);
