@@ -119,9 +119,9 @@ struct x86_tlb {
  * A view is one address space, by PCID: the CPL 3 half of the TLB with the CR3 base it is of. An
  * engine gives the processor as many as it likes (at least 2, or it has the built-in one); without
  * PCIDs only the current one is used. What supervisor code sees is one array for all views, of
- * which a switch drops all but global pages.
+ * which a switch drops all but global pages (a view keeps a few of the others for its return).
  */
-enum { X86_VIEWS = 8 };
+enum { X86_VIEWS = 8, X86_VIEW_STASH = 16 };
 #define X86_VIEW_NONE (~0ull)
 struct x86_view {
     struct x86_tlb *tlb;
@@ -129,6 +129,13 @@ struct x86_view {
     uint64_t time; /* of its last switch */
     bool ready;    /* its entries are initialised */
     bool align_check;
+    /* While it is not current: some of what the supervisor saw of it. */
+    uint8_t stashed;
+    struct {
+        struct x86_tlb_entry e;
+        uint16_t index;
+        bool large;
+    } stash[X86_VIEW_STASH];
 };
 
 /* Paging-structure cache: where the lowest table, or the large page, of a linear region is. Holds

@@ -127,6 +127,7 @@ static uint64_t view_key(const struct x86_cpu *cpu)
 static void drop_view(struct x86_cpu *cpu, unsigned id)
 {
     cpu->view[id].cr3 = X86_VIEW_NONE;
+    cpu->view[id].stashed = 0;
     tell(cpu, X86_TLB_VIEW, id);
 }
 
@@ -135,8 +136,10 @@ void x86_tlb_flush(struct x86_cpu *cpu)
     cpu->tlb_stats.flush++;
     drop_all(&cpu->tlb_super);
     drop_all(user_tlb(cpu));
-    for (unsigned i = 0; i < cpu->views; i++)
+    for (unsigned i = 0; i < cpu->views; i++) {
         cpu->view[i].cr3 = X86_VIEW_NONE;
+        cpu->view[i].stashed = 0;
+    }
     cpu->view[cpu->view_id].cr3 = view_key(cpu);
     cpu->stop = 1;
     tell(cpu, X86_TLB_ALL, 0);
@@ -197,6 +200,11 @@ void x86_tlb_protect(struct x86_cpu *cpu, const uint8_t *host_page)
         struct x86_tlb *t = n < cpu->views ? cpu->view[n].tlb : &cpu->tlb_super;
         if (n < cpu->views && cpu->view[n].cr3 == X86_VIEW_NONE)
             continue;
+        for (unsigned i = 0; n < cpu->views && i < cpu->view[n].stashed; i++) {
+            struct x86_tlb_entry *e = &cpu->view[n].stash[i].e;
+            if ((e->w << 12) + e->addend == host)
+                e->w = X86_TLB_NONE;
+        }
         for (uint64_t words = t->used_words; words; words &= words - 1) {
             struct x86_tlb_entry *e = &t->e[64 * __builtin_ctzll(words)];
             for (unsigned i = 0; i < 64; i++)
@@ -204,6 +212,43 @@ void x86_tlb_protect(struct x86_cpu *cpu, const uint8_t *host_page)
                     e[i].w = X86_TLB_NONE;
         }
     }
+}
+
+/* What the supervisor saw of a view that is left: mostly the few user pages that system calls copy
+ * from and to. Code has to be found anew. */
+static void stash(struct x86_tlb *t, struct x86_view *v)
+{
+    for (uint64_t words = t->local_words; words; words &= words - 1) {
+        const unsigned i = (unsigned)__builtin_ctzll(words);
+        uint64_t which = t->used[i] & ~t->global[i];
+        for (; which && v->stashed < X86_VIEW_STASH; which &= which - 1) {
+            const unsigned index = i * 64 + (unsigned)__builtin_ctzll(which);
+            if (t->e[index].r == X86_TLB_NONE)
+                continue;
+            v->stash[v->stashed].e = t->e[index];
+            v->stash[v->stashed].e.x = X86_TLB_NONE;
+            v->stash[v->stashed].index = (uint16_t)index;
+            v->stash[v->stashed++].large = t->large[i] & which & -which;
+        }
+    }
+    drop_local(t);
+}
+
+static void unstash(struct x86_tlb *t, struct x86_view *v)
+{
+    for (unsigned n = 0; n < v->stashed; n++) {
+        const unsigned index = v->stash[n].index, i = index / 64;
+        const uint64_t bit = BIT(index % 64);
+        if ((t->used[i] & bit) && t->e[index].r != X86_TLB_NONE) /* a global page */
+            continue;
+        t->e[index] = v->stash[n].e;
+        t->used[i] |= bit;
+        t->global[i] &= ~bit;
+        t->large[i] = v->stash[n].large ? t->large[i] | bit : t->large[i] & ~bit;
+        t->used_words |= BIT(i);
+        t->local_words |= BIT(i);
+    }
+    v->stashed = 0;
 }
 
 /* What is entered for CPL 3 depends on align_check. */
@@ -284,15 +329,17 @@ void x86_tlb_load_cr3(struct x86_cpu *cpu, bool keep)
         else
             init_tlb(v->tlb);
         v->ready = true;
+        v->stashed = 0;
         v->cr3 = key;
         tell(cpu, X86_TLB_VIEW, id);
     }
+    stash(&cpu->tlb_super, &cpu->view[cpu->view_id]);
+    unstash(&cpu->tlb_super, v);
     v->time = ++cpu->view_time;
     cpu->view_id = (uint8_t)id;
     cpu->tlb[1] = v->tlb;
     if (v->align_check != cpu->align_check)
         x86_tlb_align_check(cpu);
-    drop_local(&cpu->tlb_super);
     tell(cpu, X86_TLB_SWITCH, id);
 }
 
@@ -318,9 +365,12 @@ void x86_tlb_invpcid(struct x86_cpu *cpu, unsigned type, unsigned pcid, uint64_t
         if (i == cpu->view_id || cr3 == X86_VIEW_NONE ||
             (type != X86_INVPCID_ALL && (cr3 & X86_CR3_PCID) != pcid))
             continue;
-        if (type != X86_INVPCID_PAGE)
+        if (type != X86_INVPCID_PAGE) {
             drop_view(cpu, i);
-        else if (drop_page(cpu->view[i].tlb, lin, false))
+            continue;
+        }
+        cpu->view[i].stashed = 0;
+        if (drop_page(cpu->view[i].tlb, lin, false))
             tell(cpu, X86_TLB_VIEW, i);
     }
 }
