@@ -75,6 +75,7 @@ static int emulate_last(struct x86_cpu *cpu, const struct x86_insn *insn, uint64
         !xl_usable(cpu))
         return 1;
     cpu->stop = 0;
+    cpu->rflags &= ~(uint64_t)X86_RF; /* holds for one instruction, and nobody looks at it */
     xl_c_end(v);
     xl_set_salt(v);
     return 0;
