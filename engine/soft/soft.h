@@ -172,7 +172,7 @@ struct soft_vcpu {
     void *code_rw, *code_rx;
     struct soft_stats stat;
     struct x86_cpu cpu;
-    bool xl_step; /* the next instruction must fault: by the interpreter */
+    bool xl_step;          /* the next instruction must fault: by the interpreter */
     struct lockstep *lock; /* --soft lockstep, or NULL */
     struct xl xl;          /* --soft translate */
 };

@@ -123,7 +123,7 @@ struct xl {
     uint64_t c_sp, r_sp;   /* stack pointers: of C; of generated code while C runs */
     uint16_t flags;        /* al: OF, ah: the rest, as LAHF has them */
     uint64_t rax, rcx, tmp;
-    uint64_t group[8]; /* addends */
+    uint64_t group[8];                                               /* addends */
     uint64_t index_mask, page_mask, low_mask[3], in_page, next_page; /* masks */
     uint64_t mxcsr_check, fcw_check; /* bits looked at before they are loaded */
     uint64_t fn_emulate, fn_last, fn_fill, fn_write_back;
