@@ -241,6 +241,42 @@ static bool mov_from_cr(struct xl_tr *t, const struct x86_insn *in)
     return true;
 }
 
+/* RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE. */
+static bool segment_base(struct xl_tr *t, const struct x86_insn *in)
+{
+    const bool write = in->op == X86_OP_WRFSBASE || in->op == X86_OP_WRGSBASE;
+    const bool fs = in->op == X86_OP_RDFSBASE || in->op == X86_OP_WRFSBASE;
+    const unsigned w = in->osz == 8, guest = in->operand[0].reg;
+    const int32_t base = seg(fs ? X86_FS : X86_GS, offsetof(struct x86_seg, base));
+
+    if (t->mode != 8 || in->operand[0].kind != X86_OPERAND_GPR)
+        return false;
+    const unsigned cold = xl_cold_new(t, in);
+    if (t->live)
+        xl_flags_away(t);
+    gs_test(t, XL_CPU(cr4), (uint32_t)X86_CR4_FSGSBASE);
+    xl_guard(t, JNE, cold, t->live);
+    if (write) {
+        xl_get_to(t, w, XL_R9, guest);
+        if (w) { /* canonical */
+            xl_mov(t, 1, XL_R10, XL_R9);
+            shift(t, 1, 4, XL_R10, 16);
+            shift(t, 1, 7, XL_R10, 16);
+            xl_rr(t, 1, 0x3b, XL_R10, XL_R9);
+            xl_guard(t, JE, cold, t->live);
+        }
+    }
+    if (t->live)
+        xl_flags_back(t);
+    if (write) {
+        xl_gs(t, 1, 0x89, XL_R9, base);
+    } else {
+        xl_gs(t, 1, 0x8b, XL_R10, base);
+        xl_put_from(t, w, guest, XL_R10);
+    }
+    return true;
+}
+
 bool xl_system(struct xl_tr *t, const struct x86_insn *in)
 {
     switch (in->op) {
@@ -284,6 +320,10 @@ bool xl_system(struct xl_tr *t, const struct x86_insn *in)
         xl_gs(t, 0, 0x8b, XL_R10, XL_CPU(msr.tsc_aux));
         xl_put_from(t, 0, in->operand[0].reg, XL_R10);
         return true;
+    case X86_OP_RDFSBASE:
+    case X86_OP_RDGSBASE:
+    case X86_OP_WRFSBASE:
+    case X86_OP_WRGSBASE: return segment_base(t, in);
     case X86_OP_MOV_FROM_SEG: return mov_from_seg(t, in);
     case X86_OP_MOV_FROM_CR: return !t->user && mov_from_cr(t, in);
     default: return xl_string(t, in);

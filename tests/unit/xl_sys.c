@@ -36,7 +36,8 @@ static void privilege(struct guest *g, struct kvm_sregs *s)
     }
     s->ds.selector = 0x1b;
     s->es.selector = 0x23;
-    s->cr4 |= code_at & 0x2000 ? 4 : 0; /* TSD */
+    s->cr4 |= code_at & 0x2000 ? 4 : 0;       /* TSD */
+    s->cr4 |= code_at & 0x8000 ? 0x10000 : 0; /* FSGSBASE */
     if (ring3) {
         s->cs.dpl = s->ss.dpl = 3;
         s->cs.selector = 0x33;
@@ -184,7 +185,12 @@ static unsigned random_system(uint8_t *p, bool long64)
 {
     unsigned n;
 
-    switch (rnd(7)) {
+    switch (rnd(8)) {
+    case 7: /* RDFSBASE, … */
+        n = PUT(p, 0xf3);
+        if (long64 && rnd(2))
+            p[n++] = 0x48;
+        return n + PUT(p + n, 0x0f, 0xae, (uint8_t)(0xc0 | rnd(4) << 3 | rnd(8)));
     case 0:
         n = rex_or_66(p, long64);
         p[n++] = 0x8c;
