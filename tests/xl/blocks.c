@@ -791,8 +791,8 @@ static const char *differ(const struct state *a, const struct state *b, bool fla
         return "vector";
     if ((a->rip ^ b->rip) & width)
         return "rip";
-    /* What is present in the kernel's half is not the same. */
-    uint32_t error = a->vector == X86_PFV && a->cr2 >> 47 ? ~1u : ~0u;
+    /* What else is present, and only for the kernel, is not the same. */
+    uint32_t error = a->vector == X86_PFV && (a->cr2 >> 47 || a->cr2 < 0x8000) ? ~1u : ~0u;
     if (a->vector != X86_BP && ((a->error ^ b->error) & error))
         return "error code";
     if (a->vector == X86_PFV && a->cr2 != b->cr2)
