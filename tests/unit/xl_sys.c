@@ -12,14 +12,19 @@ static unsigned iopl;
 /* User pages, ring 3 if wanted, what SYSCALL and SYSRET use. */
 static void privilege(struct guest *g, struct kvm_sregs *s)
 {
-    struct {
+    union {
         struct kvm_msrs head;
-        struct kvm_msr_entry entry[4];
-    } m = { .head = { .nmsrs = 4 },
-            .entry = { { .index = MSR_STAR, .data = 0x0033002000000000 | (uint64_t)rnd(4) << 48 },
-                       { .index = MSR_LSTAR, .data = code_at + 0x200 },
-                       { .index = 0xc0000084, .data = code_at & 0x1000 ? 0x257fd5 : 0x257700 },
-                       { .index = 0xc0000102, .data = 0x123456789000 } } };
+        uint8_t room[sizeof(struct kvm_msrs) + 4 * sizeof(struct kvm_msr_entry)];
+    } m = { .head = { .nmsrs = 4 } };
+    static uint64_t star; /* the same for both */
+
+    if (g == &pair[0])
+        star = 0x0033002000000000 | (uint64_t)rnd(4) << 48;
+    m.head.entries[0] = (struct kvm_msr_entry){ .index = MSR_STAR, .data = star };
+    m.head.entries[1] = (struct kvm_msr_entry){ .index = MSR_LSTAR, .data = code_at + 0x200 };
+    m.head.entries[2] = (struct kvm_msr_entry){ .index = 0xc0000084,
+                                                .data = code_at & 0x1000 ? 0x257fd5 : 0x257700 };
+    m.head.entries[3] = (struct kvm_msr_entry){ .index = 0xc0000102, .data = 0x123456789000 };
 
     if (s->efer & 0x400) {
         for (unsigned i = 1; i < 5; i++)
@@ -43,10 +48,6 @@ static void privilege(struct guest *g, struct kvm_sregs *s)
         s->cs.selector = 0x33;
         s->ss.selector = 0x2b;
     }
-    static uint64_t star; /* the same for both */
-    if (g == &pair[0])
-        star = m.entry[0].data;
-    m.entry[0].data = star;
     CHECK_EQ(ops->set_msrs(g->vcpu, &m.head), 4);
 }
 
