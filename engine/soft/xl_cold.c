@@ -264,48 +264,6 @@ static void restore_and_return(struct xl_tr *t)
     xl_b(t, 0xc3);
 }
 
-/* No entry makes an access across a page's end possible: a frame that lies so would call C each
- * time. */
-static void turn_back(struct xl_tr *t)
-{
-    xl_gs(t, 1, 0x89, X86_RAX, XL_GS(rax));
-    xl_b(t, 0x9f); /* lahf */
-    xl_b(t, 0x0f);
-    xl_b(t, 0x90);
-    xl_b(t, 0xc0); /* seto al */
-    xl_b(t, 0x66);
-    xl_gs(t, 0, 0x89, X86_RAX, XL_GS(flags));
-    xl_rr(t, 0, 0xf7, 0, XL_R10); /* test */
-    xl_i32(t, CROSS);
-    xl_b(t, 0x75); /* jnz */
-    uint8_t *crosses = t->p;
-    xl_b(t, 0);
-    xl_mov(t, 0, X86_RAX, XL_R9);
-    xl_rr(t, 0, 0x81, 4, X86_RAX); /* and */
-    xl_i32(t, 0xfff);
-    xl_rr(t, 0, 0x03, X86_RAX, XL_R11);
-    xl_rr(t, 0, 0x81, 7, X86_RAX); /* cmp */
-    xl_i32(t, 0x1000);
-    xl_b(t, 0x76); /* jbe */
-    uint8_t *within = t->p;
-    xl_b(t, 0);
-    xl_rm(t, 1, 0x83, 0, X86_RSP, 0); /* add to the return address */
-    xl_b(t, JUMP_LEN);
-    xl_gs(t, 0, 0x0fb7, X86_RAX, XL_GS(flags));
-    xl_b(t, 0x04);
-    xl_b(t, 0x7f); /* add al, 0x7f: OF */
-    xl_b(t, 0x9e); /* sahf */
-    xl_gs(t, 1, 0x8b, X86_RAX, XL_GS(rax));
-    xl_b(t, 0xc3);
-    xl_here(t, crosses);
-    xl_here(t, within);
-    xl_gs(t, 0, 0x0fb7, X86_RAX, XL_GS(flags));
-    xl_b(t, 0x04);
-    xl_b(t, 0x7f);
-    xl_b(t, 0x9e);
-    xl_gs(t, 1, 0x8b, X86_RAX, XL_GS(rax));
-}
-
 void xl_fill_thunks(struct xl_tr *t)
 {
     uint8_t *tail[XL_FILL_KINDS * (XL_FILL_SIZES + 1)];
@@ -325,7 +283,6 @@ void xl_fill_thunks(struct xl_tr *t)
         }
     for (unsigned i = 0; i < tails; i++)
         patch(t, tail[i]);
-    turn_back(t);
     save(t);
     xl_mov(t, 1, X86_RSI, XL_R9);
     xl_mov(t, 0, X86_RDX, XL_R11);
