@@ -132,7 +132,6 @@ struct xl {
 
     bool on;
     bool exact;        /* treat all flags as live */
-    bool slow_tsc;     /* RDTSC asks env->host_tsc; to be set before anything is translated */
     bool rorx, pext;   /* may be used */
     uint8_t limit;     /* of instructions in a translation (lockstep) */
     bool peek;         /* look at what follows a block for the flags it needs */

@@ -312,8 +312,6 @@ bool xl_system(struct xl_tr *t, const struct x86_insn *in)
         return true;
     case X86_OP_RDTSC:
     case X86_OP_RDTSCP:
-        if (t->xl->slow_tsc)
-            return false;
         rdtsc(t, in, xl_cold_new(t, in));
         return true;
     case X86_OP_RDPID:
