@@ -229,6 +229,8 @@ bool xl_insn(struct xl_tr *t, const struct x86_insn *in)
         opcode != 0xba)
         return xl_special(t, in);
 
+    /* VEX.W and the upper bits of register numbers mean nothing in 32-bit code. */
+    const unsigned rex = t->mode == 8 ? in->rex : 0;
     struct field reg = { .guest = -1 }, rm = { .guest = -1 }, vv = { .guest = -1 };
     const bool oreg = !in->has_modrm && !vex &&
                       ((in->map == X86_MAP_1BYTE &&
@@ -236,13 +238,13 @@ bool xl_insn(struct xl_tr *t, const struct x86_insn *in)
                        (in->map == X86_MAP_0F && (opcode & 0xf8) == 0xc8)) &&
                       in->op != X86_OP_PAUSE;
     if (in->has_modrm && !grp)
-        reg.guest = (in->rex & 4) << 1 | (in->modrm >> 3 & 7);
+        reg.guest = (rex & 4) << 1 | (in->modrm >> 3 & 7);
     if (in->has_modrm && in->modrm >= 0xc0 && in->op != X86_OP_FENCE)
-        rm.guest = (in->rex & 1) << 3 | (in->modrm & 7);
+        rm.guest = (rex & 1) << 3 | (in->modrm & 7);
     if (oreg)
-        rm.guest = (in->rex & 1) << 3 | (opcode & 7);
+        rm.guest = (rex & 1) << 3 | (opcode & 7);
     if (vex && in->op != X86_OP_RORX)
-        vv.guest = in->vvvv & 15;
+        vv.guest = in->vvvv & (t->mode == 8 ? 15 : 7);
     if (m && !in->has_modrm)
         moffs = true;
 
@@ -265,7 +267,7 @@ bool xl_insn(struct xl_tr *t, const struct x86_insn *in)
         take(t, &vv, XL_R9, reg.loaded && reg.guest == vv.guest ? &reg : &rm);
     }
 
-    const unsigned w = (in->rex & 8) != 0;
+    const unsigned w = (rex & 8) != 0;
     const unsigned r = grp ? in->modrm >> 3 & 7u : reg.host, b = m ? ref.base : rm.host,
                    x = ref.index == XL_NO_INDEX ? 0 : ref.index;
     if (vex) {
@@ -275,9 +277,9 @@ bool xl_insn(struct xl_tr *t, const struct x86_insn *in)
         xl_b(t, opcode);
     } else {
         prefixes(t, in);
-        unsigned rex = 0x40 | w << 3 | (r & 8) >> 1 | (x & 8) >> 2 | (b & 8) >> 3;
-        if (rex != 0x40 || byte_rex)
-            xl_b(t, rex);
+        unsigned out = 0x40 | w << 3 | (r & 8) >> 1 | (x & 8) >> 2 | (b & 8) >> 3;
+        if (out != 0x40 || byte_rex)
+            xl_b(t, out);
         if (in->map == X86_MAP_1BYTE && opcode == 0x82)
             opcode = 0x80;
         if (moffs)
