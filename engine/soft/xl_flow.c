@@ -385,8 +385,7 @@ static unsigned collect(struct soft_vcpu *v, struct soft_block *sb, struct xl_bl
             xl_changes_masks(last))
             return n;
         sb = soft_block_behind(v, sb);
-        if (!sb || n + sb->count > XL_MAX_INSNS ||
-            (!v->lock && xl_has(v, sb, rip, b->key)))
+        if (!sb || n + sb->count > XL_MAX_INSNS || (!v->lock && xl_has(v, sb, rip, b->key)))
             return n;
         xl_add_part(v, sb, b);
     }

@@ -311,9 +311,7 @@ bool xl_system(struct xl_tr *t, const struct x86_insn *in)
         xl_gs(t, 1, 0x89, XL_R11, seg(X86_GS, 0));
         return true;
     case X86_OP_RDTSC:
-    case X86_OP_RDTSCP:
-        rdtsc(t, in, xl_cold_new(t, in));
-        return true;
+    case X86_OP_RDTSCP: rdtsc(t, in, xl_cold_new(t, in)); return true;
     case X86_OP_RDPID:
         xl_gs(t, 0, 0x8b, XL_R10, XL_CPU(msr.tsc_aux));
         xl_put_from(t, 0, in->operand[0].reg, XL_R10);
