@@ -952,8 +952,13 @@ static void one_run(unsigned round)
             report("no exception ended it", "engine and code", NULL, s, round);
             return;
         }
-    if (stuck)
+    if (stuck) { /* one may have got further than the other, and stored into other code */
+        for (unsigned k = 0; k < 2; k++) {
+            memset(guest[k].ram + CODE_AT, 0xcc, PAGES * 4096);
+            ops->memory_written(guest[k].vm, CODE_AT, PAGES * 4096);
+        }
         return;
+    }
     bool flags = exact || s[0].vector == X86_BP;
     by_vector[MIN((unsigned)s[0].vector, 32u)]++;
     what = differ(&s[0], &s[1], flags, false);
