@@ -6,18 +6,15 @@
 k=$(kernel cloud-amd64) || { echo "$k"; exit 77; }
 d=$(mktemp -d "$WORK/perf.XXXXXX")
 printf 'ffffffff81000000 T startup_64\nnonsense\nffffffffff000000 T far_away\n' >"$d/symbols"
-"$TRAPEZE" run --engine soft --soft translate --no-reboot --stats --perf-map="$d/symbols" --initrd "$A/test-amd64.img" \
-    --append 'console=ttyS0 nokaslr' "$k" >"$d/out" 2>"$d/stats" </dev/null &
-pid=$!
-map=/tmp/perf-$pid.map
+record=()
+command -v perf >/dev/null && perf record -o "$d/data" true >/dev/null 2>&1 && record=(perf record -q -o "$d/data" --)
+"${record[@]}" sh -c 'echo $$ >"$0"; exec "$@"' "$d/pid" \
+    "$TRAPEZE" run --engine soft --soft translate --no-reboot --stats --perf-map="$d/symbols" --initrd "$A/test-amd64.img" \
+    --append 'console=ttyS0 nokaslr' "$k" >"$d/out" 2>"$d/stats" </dev/null
+status=$?
+map=/tmp/perf-$(cat "$d/pid").map
 trap 'rm -f "$map"' EXIT
-named=
-if command -v perf >/dev/null && perf record -o "$d/data" true >/dev/null 2>&1; then
-    sleep 0.5
-    perf record -q -o "$d/data" -p $pid sleep 2 >/dev/null 2>&1
-    named=yes
-fi
-wait $pid || { cat "$d/out" "$d/stats"; fail "the guest did not end well"; }
+[ $status -eq 0 ] || { cat "$d/out" "$d/stats"; fail "the guest did not end well"; }
 [ -f "$map" ] || fail "no $map"
 odd=$(grep -vcE '^[0-9a-f]+ [0-9a-f]+ (thunk [a-z_]+|guest 0x[0-9a-f]+ (user|kernel)( [^ ]+\+0x[0-9a-f]+)?( cache [0-9]+)?)$' "$map")
 [ "$odd" -eq 0 ] || { grep -vE '^[0-9a-f]+ [0-9a-f]+ (thunk|guest) ' "$map" | head -3; fail "$odd lines of another form"; }
@@ -28,7 +25,7 @@ done
 for name in insns tlb_fills tlb_flushes xl_blocks xl_insns xl_ns xl_entries xl_polls xl_bytes exit.2; do
     grep -qE "^vcpu0\\.$name +[0-9]+  [^ ]" "$d/stats" || fail "no counter $name"
 done
-[ -n "$named" ] || skip 'the map is right; perf is not installed or may not record here'
+[ ${#record[@]} -gt 0 ] || skip 'the map is right; perf is not installed or may not record here'
 perf report -i "$d/data" --stdio --sort sym 2>/dev/null >"$d/report"
 grep -qE 'guest 0x[0-9a-f]+ (user|kernel)' "$d/report" || { head -20 "$d/report"; fail "perf report names no guest code"; }
 timeout 20 "$TRAPEZE" run --engine soft --perf-map="$d/none" "$k" >"$d/out" 2>&1 </dev/null
