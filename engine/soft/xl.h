@@ -189,6 +189,12 @@ bool xl_host_fsgsbase(void);
 struct xl_view *xl_view(struct soft_vcpu *, unsigned id);
 void xl_set_gs(struct soft_vcpu *); /* on the vCPU's thread */
 
+/* Of the stack of return addresses; what lies above it is zero, which is no return address. */
+static inline uint64_t xl_stack_top(const struct xl *xl)
+{
+    return (uint64_t)(uintptr_t)(xl->stack + XL_STACK_SIZE - XL_STACK_TOP);
+}
+
 /* ---- xl_run.c ---- */
 WARN_UNUSED int xl_init(struct soft_vcpu *);
 void xl_destroy(struct soft_vcpu *);
@@ -398,6 +404,10 @@ void xl_push(struct xl_tr *, unsigned r);
 void xl_pop(struct xl_tr *, unsigned r);
 uint8_t *xl_jrcxz(struct xl_tr *); /* returns its rel8, for xl_here */
 void xl_here(struct xl_tr *, uint8_t *rel8);
+void xl_here32(struct xl_tr *, uint8_t *rel32);
+/* The arithmetic flags: OF in al, the rest in ah as LAHF has them; and back. */
+void xl_flags_to_ax(struct xl_tr *);
+void xl_flags_from_ax(struct xl_tr *);
 /* A guest register's value in a host register: its own, or `scratch`, loaded. */
 unsigned xl_get(struct xl_tr *, unsigned guest, unsigned scratch);
 /* dst = guest register; 32 or 64 bits */

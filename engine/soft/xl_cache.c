@@ -360,7 +360,7 @@ void xl_flush(struct soft_vcpu *v)
     memset(xl->jump, 0, sizeof(xl->jump));
     /* Nothing may be returned to. */
     memset(xl->stack, 0, XL_STACK_SIZE);
-    xl->r_sp = (uint64_t)(uintptr_t)(xl->stack + XL_STACK_SIZE - XL_STACK_TOP);
+    xl->r_sp = xl_stack_top(xl);
 }
 
 struct xl_block *xl_find(struct soft_vcpu *v, struct soft_block *sb, bool twin)

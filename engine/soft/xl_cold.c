@@ -22,13 +22,6 @@ void xl_jump_cold(struct xl_tr *t, unsigned cold)
     xl_i32(t, 0);
 }
 
-static void patch(struct xl_tr *t, uint8_t *rel32)
-{
-    int32_t rel = (int32_t)(t->p - (rel32 + 4));
-
-    __builtin_memcpy(rel32, &rel, 4);
-}
-
 static void emulate_call(struct xl_tr *t, const struct x86_insn *in, uint64_t rip, bool last)
 {
     xl_imm(t, XL_R9, (uint64_t)(uintptr_t)in);
@@ -125,7 +118,7 @@ static void fill_stub(struct xl_tr *t, const struct xl_jump_out *j, const struct
     uint8_t *over = t->p;
     xl_i32(t, 0);
     cross_stub(t, j, c);
-    patch(t, over);
+    xl_here32(t, over);
 }
 
 static void cold_stub(struct xl_tr *t, const struct xl_cold *c, unsigned index)
@@ -143,13 +136,13 @@ static void cold_stub(struct xl_tr *t, const struct xl_cold *c, unsigned index)
             xl_b(t, 0);
         }
         any = true;
-        patch(t, t->jump[j].rel32);
+        xl_here32(t, t->jump[j].rel32);
         fill_stub(t, &t->jump[j], c);
     }
     for (unsigned j = 0; j < t->jumps; j++)
         if (t->jump[j].access.cold == index && !t->jump[j].retry) {
             any = true;
-            patch(t, t->jump[j].rel32);
+            xl_here32(t, t->jump[j].rel32);
         }
     while (overs)
         xl_here(t, over[--overs]);
@@ -240,10 +233,7 @@ static void save(struct xl_tr *t)
     xl_gs(t, 1, 0x89, X86_RSP, XL_GS(r_sp));
     xl_gs(t, 1, 0x8b, X86_RSP, XL_GS(c_sp));
     xl_push(t, X86_RAX);
-    xl_b(t, 0x9f); /* lahf */
-    xl_b(t, 0x0f);
-    xl_b(t, 0x90);
-    xl_b(t, 0xc0); /* seto al */
+    xl_flags_to_ax(t);
     xl_push(t, X86_RAX);
     for (unsigned i = 0; i < ARRAY_LEN(keep); i++)
         xl_push(t, keep[i]);
@@ -256,9 +246,7 @@ static void restore_and_return(struct xl_tr *t)
     for (unsigned i = ARRAY_LEN(keep); i-- > 0;)
         xl_pop(t, keep[i]);
     xl_pop(t, X86_RAX);
-    xl_b(t, 0x04);
-    xl_b(t, 0x7f); /* add al, 0x7f: OF */
-    xl_b(t, 0x9e); /* sahf */
+    xl_flags_from_ax(t);
     xl_pop(t, X86_RAX);
     xl_mov(t, 1, X86_RSP, XL_R10);
     xl_b(t, 0xc3);
@@ -282,7 +270,7 @@ void xl_fill_thunks(struct xl_tr *t)
             xl_i32(t, 0);
         }
     for (unsigned i = 0; i < tails; i++)
-        patch(t, tail[i]);
+        xl_here32(t, tail[i]);
     save(t);
     xl_mov(t, 1, X86_RSI, XL_R9);
     xl_mov(t, 0, X86_RDX, XL_R11);

@@ -234,6 +234,21 @@ void xl_pop(struct xl_tr *t, unsigned r)
     push_pop(t, 0x58, r);
 }
 
+void xl_flags_to_ax(struct xl_tr *t)
+{
+    xl_b(t, 0x9f); /* lahf */
+    xl_b(t, 0x0f);
+    xl_b(t, 0x90);
+    xl_b(t, 0xc0); /* seto al */
+}
+
+void xl_flags_from_ax(struct xl_tr *t)
+{
+    xl_b(t, 0x04);
+    xl_b(t, 0x7f); /* add al, 0x7f: OF */
+    xl_b(t, 0x9e); /* sahf */
+}
+
 uint8_t *xl_jrcxz(struct xl_tr *t)
 {
     xl_b(t, 0xe3);
@@ -242,6 +257,13 @@ uint8_t *xl_jrcxz(struct xl_tr *t)
 }
 
 void xl_here(struct xl_tr *t, uint8_t *rel8) { *rel8 = (uint8_t)(t->p - rel8 - 1); }
+
+void xl_here32(struct xl_tr *t, uint8_t *at)
+{
+    const int32_t rel = (int32_t)(t->p - at - 4);
+
+    memcpy(at, &rel, 4);
+}
 
 unsigned xl_get(struct xl_tr *t, unsigned guest, unsigned scratch)
 {

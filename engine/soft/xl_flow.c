@@ -189,8 +189,7 @@ static void out_of_line(struct xl_tr *t)
 {
     for (unsigned i = 0; i < t->outs; i++) {
         const struct xl_out *o = &t->out[i];
-        int32_t rel = (int32_t)(t->p - o->rel32 - 4);
-        memcpy(o->rel32, &rel, 4);
+        xl_here32(t, o->rel32);
         t->next = o->next;
         xl_goto(t, o->rip);
     }
@@ -314,8 +313,7 @@ bool xl_branch(struct xl_tr *t, const struct x86_insn *in)
         xl_i32(t, 0);
         xl_here(t, at);
         xl_goto(t, in->op == X86_OP_LOOP ? t->next : to);
-        int32_t rel = (int32_t)(t->p - other - 4);
-        memcpy(other, &rel, 4);
+        xl_here32(t, other);
         xl_goto(t, in->op == X86_OP_LOOP ? to : t->next);
         return true;
     case X86_OP_CALL:

@@ -240,19 +240,14 @@ void xl_check_at(struct xl_tr *t, const struct xl_access *a)
 void xl_flags_save(struct xl_tr *t)
 {
     xl_gs(t, 1, 0x89, X86_RAX, XL_GS(rax));
-    xl_b(t, 0x9f); /* lahf */
-    xl_b(t, 0x0f);
-    xl_b(t, 0x90);
-    xl_b(t, 0xc0); /* seto al */
+    xl_flags_to_ax(t);
     xl_mov(t, 0, XL_R11, X86_RAX);
 }
 
 void xl_flags_restore(struct xl_tr *t)
 {
     xl_mov(t, 0, X86_RAX, XL_R11);
-    xl_b(t, 0x04);
-    xl_b(t, 0x7f); /* add al, 0x7f: OF */
-    xl_b(t, 0x9e); /* sahf */
+    xl_flags_from_ax(t);
     xl_gs(t, 1, 0x8b, X86_RAX, XL_GS(rax));
 }
 

@@ -242,12 +242,6 @@ unsigned xl_insns(struct soft_vcpu *v, struct soft_block *b, const struct x86_in
 
 enum { STACK_GUARD = 64 << 10 };
 
-static uint64_t stack_top(const struct xl *xl)
-{
-    return (uint64_t)(uintptr_t)(xl->stack + XL_STACK_SIZE - XL_STACK_TOP);
-}
-
-/* Of return addresses; what lies above the top is zero, which is no return address. */
 static uint8_t *stack_alloc(void)
 {
     uint8_t *p = soft_pages_alloc(XL_STACK_SIZE + STACK_GUARD);
@@ -358,7 +352,7 @@ static void on_segv(int sig, siginfo_t *info, void *context)
     struct soft_vcpu *v = of_thread;
 
     if (v && (uintptr_t)info->si_addr - ((uintptr_t)v->xl.stack - STACK_GUARD) < STACK_GUARD) {
-        uc->uc_mcontext.gregs[REG_RSP] = stack_top(&v->xl);
+        uc->uc_mcontext.gregs[REG_RSP] = xl_stack_top(&v->xl);
         return;
     }
     if (old_segv.sa_flags & SA_SIGINFO)

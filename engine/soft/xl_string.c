@@ -5,8 +5,6 @@
  * page. What lies within a page of RAM cannot fault in the middle and is too short for an
  * interrupt.
  */
-#include <string.h>
-
 #include "engine/soft/soft.h"
 
 enum { MOVS, STOS, LODS };
@@ -28,10 +26,8 @@ static void jump(struct xl_tr *t, unsigned cc, struct out *to)
 
 static void land(struct xl_tr *t, const struct out *o)
 {
-    for (unsigned i = 0; i < o->n; i++) {
-        const int32_t rel = (int32_t)(t->p - o->at[i] - 4);
-        memcpy(o->at[i], &rel, 4);
-    }
+    for (unsigned i = 0; i < o->n; i++)
+        xl_here32(t, o->at[i]);
 }
 
 static void shr(struct xl_tr *t, unsigned reg, unsigned n)
@@ -66,9 +62,7 @@ static void look_up(struct xl_tr *t, unsigned reg, bool rep, unsigned log, bool 
 static void flags_back(struct xl_tr *t)
 {
     xl_gs(t, 0, 0x0fb7, X86_RAX, XL_GS(flags));
-    xl_b(t, 0x04);
-    xl_b(t, 0x7f); /* add al, 0x7f: OF */
-    xl_b(t, 0x9e); /* sahf */
+    xl_flags_from_ax(t);
     xl_gs(t, 1, 0x8b, X86_RAX, XL_GS(rax));
 }
 
@@ -87,10 +81,7 @@ static void make(struct xl_tr *t, unsigned op, bool rep, unsigned log, bool wide
     struct out slow = { .n = 0 }, done = { .n = 0 };
 
     xl_gs(t, 1, 0x89, X86_RAX, XL_GS(rax));
-    xl_b(t, 0x9f); /* lahf */
-    xl_b(t, 0x0f);
-    xl_b(t, 0x90);
-    xl_b(t, 0xc0); /* seto al */
+    xl_flags_to_ax(t);
     xl_b(t, 0x66);
     xl_gs(t, 0, 0x89, X86_RAX, XL_GS(flags));
     xl_gs(t, 1, 0x89, XL_R10, XL_GS(tmp));

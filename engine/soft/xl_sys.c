@@ -4,8 +4,6 @@
  * Whatever is not the usual case of one goes to the interpreter before anything has changed. Rings
  * 1 and 2 are never translated: see xl_usable().
  */
-#include <string.h>
-
 #include "engine/soft/soft.h"
 #include "isa/x86/sys.h"
 
@@ -17,10 +15,7 @@ enum { AND = 4, OR = 1, XOR = 6, CMP = 7, TEST = 0 }; /* modrm.reg of group 1 an
 void xl_flags_away(struct xl_tr *t)
 {
     xl_mov(t, 1, XL_R10, X86_RAX);
-    xl_b(t, 0x9f); /* lahf */
-    xl_b(t, 0x0f);
-    xl_b(t, 0x90);
-    xl_b(t, 0xc0); /* seto al */
+    xl_flags_to_ax(t);
     xl_mov(t, 0, XL_R11, X86_RAX);
     xl_mov(t, 1, X86_RAX, XL_R10);
 }
@@ -29,9 +24,7 @@ void xl_flags_back(struct xl_tr *t)
 {
     xl_mov(t, 1, XL_R10, X86_RAX);
     xl_mov(t, 0, X86_RAX, XL_R11);
-    xl_b(t, 0x04);
-    xl_b(t, 0x7f); /* add al, 0x7f: OF */
-    xl_b(t, 0x9e); /* sahf */
+    xl_flags_from_ax(t);
     xl_mov(t, 1, X86_RAX, XL_R10);
 }
 
@@ -336,13 +329,6 @@ static uint8_t *forward(struct xl_tr *t, unsigned cc)
     return t->p - 4;
 }
 
-static void land(struct xl_tr *t, uint8_t *at)
-{
-    const int32_t rel = (int32_t)(t->p - at - 4);
-
-    memcpy(at, &rel, 4);
-}
-
 /* seg = flat, of the selector in r10 */
 static void flat(struct xl_tr *t, unsigned s, uint32_t attr)
 {
@@ -415,7 +401,7 @@ static void make_syscall(struct xl_tr *t)
     xl_jmp(t, t->xl->rw + t->xl->dispatch);
 
     for (unsigned i = 0; i < ARRAY_LEN(slow); i++)
-        land(t, slow[i]);
+        xl_here32(t, slow[i]);
     xl_b(t, 0x51);
     xl_b(t, 0x9d); /* push rcx; popfq */
     xl_gs(t, 1, 0x8b, X86_RCX, XL_GS(rcx));
@@ -464,14 +450,12 @@ static void make_sysret(struct xl_tr *t)
     xl_b(t, 0x0f);
     xl_b(t, 0x92);
     xl_b(t, 0xc0); /* setc al */
-    xl_b(t, 0x04);
-    xl_b(t, 0x7f); /* add al, 0x7f: OF */
-    xl_b(t, 0x9e); /* sahf */
+    xl_flags_from_ax(t);
     xl_mov(t, 1, X86_RAX, XL_R10);
     xl_jmp(t, t->xl->rw + t->xl->dispatch);
 
     for (unsigned i = 0; i < ARRAY_LEN(slow); i++)
-        land(t, slow[i]);
+        xl_here32(t, slow[i]);
     xl_gs(t, 1, 0x8b, XL_R10, XL_GS(tmp));
     xl_jmp(t, t->xl->rw + t->xl->last);
 }

@@ -13,10 +13,7 @@ static const uint8_t kept[] = {
 static void save(struct xl_tr *t)
 {
     xl_gs(t, 1, 0x89, X86_RAX, xl_gpr(X86_RAX));
-    xl_b(t, 0x9f); /* lahf */
-    xl_b(t, 0x0f);
-    xl_b(t, 0x90);
-    xl_b(t, 0xc0); /* seto al */
+    xl_flags_to_ax(t);
     xl_b(t, 0x66);
     /* 66 65 89: the order of prefixes does not matter */
     xl_gs(t, 0, 0x89, X86_RAX, XL_GS(flags));
@@ -28,9 +25,7 @@ static void save(struct xl_tr *t)
 static void load(struct xl_tr *t)
 {
     xl_gs(t, 0, 0x0fb7, X86_RAX, XL_GS(flags));
-    xl_b(t, 0x04);
-    xl_b(t, 0x7f); /* add al, 0x7f: OF */
-    xl_b(t, 0x9e); /* sahf */
+    xl_flags_from_ax(t);
     xl_gs(t, 1, 0x8b, X86_RAX, xl_gpr(X86_RAX));
     for (unsigned i = 0; i < ARRAY_LEN(kept); i++)
         xl_gs(t, 1, 0x8b, kept[i], xl_gpr(kept[i]));
