@@ -122,7 +122,8 @@ void soft_attention(struct soft_vcpu *v, uint32_t bits)
 {
     atomic_fetch_or(&v->attention, bits);
     atomic_store(&v->xl.poll, 1);
-    atomic_store(&v->xl.salt, v->xl.poison);
+    atomic_store(&v->xl.salt[0], v->xl.poison);
+    atomic_store(&v->xl.salt[3], v->xl.poison);
     if (atomic_load(&v->sleeping))
         soft_futex_wake(&v->attention);
 }

@@ -114,10 +114,10 @@ enum { XL_STRINGS = 24 };
 struct xl {
     _Atomic uint32_t poll; /* not 0: leave generated code soon (any thread) */
     uint32_t site;         /* of the last indirect branch: offset of its xl_site in the arena */
-    _Atomic uint64_t
-        salt; /* of the mode; or poison: leave at the next indirect branch (any thread) */
-    uint64_t minus_salt;
-    uint64_t salts[2]; /* in 64-bit mode: what it would be at CPL 0 and 3 */
+    /* By CPL, of which 0 and 3 are used: SYSCALL and its like change nothing here. Or poison: leave
+     * at the next indirect branch (any thread). */
+    _Atomic uint64_t salt[4];
+    uint64_t minus_salt[4]; /* that is never poison */
     uint64_t poison;
     uint64_t not_plain[2]; /* in 32-bit mode: 0 if FS, GS are but for their base as DS */
     uint64_t c_sp, r_sp;   /* stack pointers: of C; of generated code while C runs */
@@ -137,9 +137,10 @@ struct xl {
     bool peek;         /* look at what follows a block for the flags it needs */
     uint8_t cold_runs; /* a block is interpreted so often before it is translated (tests: 0) */
     uint8_t *rw, *rx;
-    uint32_t size;        /* of the code, and of the arena */
-    uint32_t used, first; /* of the code; where the thunks end */
-    uint32_t enter, leave_link, dispatch, miss, emulate, last; /* thunks */
+    uint32_t size;                                   /* of the code, and of the arena */
+    uint32_t used, first;                            /* of the code; where the thunks end */
+    uint32_t enter, leave_link, miss, emulate, last; /* thunks */
+    uint32_t dispatch[2];                            /* by CPL 3 */
     uint32_t syscall, sysret;
     uint32_t string[2][2][XL_STRINGS]; /* by CPL 3, 64-bit mode, and see xl_string.c */
     uint32_t fill[XL_FILL_KINDS][XL_FILL_SIZES + 1]; /* by kind and log2 of the size */
@@ -373,6 +374,9 @@ enum { XL_R9 = 9, XL_R10 = 10, XL_R11 = 11 };
 #define XL_CPU(field) ((int32_t)offsetof(struct x86_cpu, field))
 #define XL_GS(field)                                                                               \
     ((int32_t)(offsetof(struct soft_vcpu, xl.field) - offsetof(struct soft_vcpu, cpu)))
+/* Of the salt of code of ring 3 or 0, and of what is minus it. */
+#define XL_SALT(user)       (XL_GS(salt) + ((user) ? 24 : 0))
+#define XL_MINUS_SALT(user) (XL_GS(minus_salt) + ((user) ? 24 : 0))
 /* Offset from gs of the software TLB's entries. */
 int32_t xl_tlb(bool user);
 static inline int32_t xl_gpr(unsigned r)

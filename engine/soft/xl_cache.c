@@ -140,20 +140,24 @@ void xl_set_salt(struct soft_vcpu *v)
 {
     struct xl *xl = &v->xl;
     const uint32_t key = xl_key(&v->cpu);
+    const unsigned ring = key & X86_KEY_USER ? 3 : 0;
     const uint64_t salt = salt_of(v, key);
+    uint64_t other = xl->poison;
 
     if (v->cpu.code == 8) {
-        const unsigned user = key & X86_KEY_USER ? 1 : 0;
-        xl->salts[user] = salt;
-        xl->salts[!user] = salt_of(v, key ^ X86_KEY_USER);
+        other = salt_of(v, key ^ X86_KEY_USER);
     } else {
         for (unsigned i = 0; i < 2; i++)
             xl->not_plain[i] = is_plain(&v->cpu.seg[X86_FS + i]) ? 0 : 1ull << 62;
     }
-    xl->minus_salt = 0 - salt;
-    atomic_store(&xl->salt, salt);
-    if (atomic_load(&xl->poll)) /* pairs with soft_attention() */
-        atomic_store(&xl->salt, xl->poison);
+    xl->minus_salt[ring] = 0 - salt;
+    xl->minus_salt[ring ^ 3] = 0 - other;
+    atomic_store_explicit(&xl->salt[ring ^ 3], other, memory_order_relaxed);
+    atomic_store(&xl->salt[ring], salt);
+    if (atomic_load(&xl->poll)) { /* pairs with soft_attention() */
+        atomic_store_explicit(&xl->salt[0], xl->poison, memory_order_relaxed);
+        atomic_store_explicit(&xl->salt[3], xl->poison, memory_order_relaxed);
+    }
 }
 
 /* By address and salt, so that address spaces with the same program do not displace each other. */
@@ -166,8 +170,10 @@ void xl_jump_to(struct soft_vcpu *v, const struct xl_block *b)
 {
     struct xl *xl = &v->xl;
 
-    *jump_at(xl, b->rip - xl->minus_salt) =
-        (struct xl_jump){ .tag = xl->minus_salt - b->rip, .code = host(xl, b->code) };
+    const uint64_t minus_salt = xl->minus_salt[b->key & X86_KEY_USER ? 3 : 0];
+
+    *jump_at(xl, b->rip - minus_salt) =
+        (struct xl_jump){ .tag = minus_salt - b->rip, .code = host(xl, b->code) };
 }
 
 /* What was found by the translations of a view's user code, or of kernel code, may be elsewhere

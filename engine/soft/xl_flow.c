@@ -166,7 +166,7 @@ static void poll(struct xl_tr *t, uint64_t rip)
     uint8_t *go = xl_jrcxz(t);
     xl_mov(t, 1, X86_RCX, XL_R10);
     xl_imm(t, XL_R9, rip);
-    xl_jmp(t, t->xl->rw + t->xl->dispatch); /* which finds its salt spoilt */
+    xl_jmp(t, t->xl->rw + t->xl->dispatch[t->user]); /* which finds its salt spoilt */
     xl_here(t, go);
     xl_mov(t, 1, X86_RCX, XL_R10);
 }
@@ -209,7 +209,7 @@ static void set_site(struct xl_tr *t, int64_t rsp)
 static void push_return(struct xl_tr *t)
 {
     xl_imm(t, XL_R10, 0 - cut(t, t->next));
-    xl_gs(t, 1, 0x8b, XL_R11, XL_GS(minus_salt));
+    xl_gs(t, 1, 0x8b, XL_R11, XL_MINUS_SALT(t->user));
     xl_lea(t, 1, XL_R10, XL_R10, XL_R11, 0, 0);
     xl_b(t, 0x41);
     xl_b(t, 0x52); /* push r10 */
@@ -248,14 +248,14 @@ static void indirect_call(struct xl_tr *t)
 static void indirect_return(struct xl_tr *t, int64_t rsp)
 {
     xl_mov(t, 1, XL_R10, X86_RCX);
-    xl_gs(t, 1, 0x8b, XL_R11, XL_GS(salt));
+    xl_gs(t, 1, 0x8b, XL_R11, XL_SALT(t->user));
     xl_rm(t, 1, 0x8b, X86_RCX, X86_RSP, 8);
     xl_lea(t, 1, XL_R11, XL_R11, XL_R9, 0, 0);
     xl_lea(t, 1, X86_RCX, X86_RCX, XL_R11, 0, 0);
     uint8_t *hit = xl_jrcxz(t);
     xl_mov(t, 1, X86_RCX, XL_R10);
     set_site(t, rsp);
-    xl_jmp(t, t->xl->rw + t->xl->dispatch);
+    xl_jmp(t, t->xl->rw + t->xl->dispatch[t->user]);
     xl_here(t, hit);
     xl_mov(t, 1, X86_RCX, XL_R10);
     xl_b(t, 0xc3);

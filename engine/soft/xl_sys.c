@@ -345,18 +345,6 @@ static void set_mode(struct xl_tr *t, bool user)
     xl_gs(t, 0, 0xc6, 0, XL_CPU(cpl));
     xl_b(t, user ? 3 : 0);
     gs_store(t, 0, XL_CPU(mode_key), X86_KEY_CODE64 | (user ? X86_KEY_USER : 0));
-    xl_gs(t, 1, 0x8b, XL_R10, XL_GS(salts[0]) + (user ? 8 : 0));
-    xl_mov(t, 1, XL_R11, XL_R10);
-    xl_rr(t, 1, 0xf7, 3, XL_R11); /* neg */
-    xl_gs(t, 1, 0x89, XL_R11, XL_GS(minus_salt));
-    xl_gs(t, 1, 0x87, XL_R10, XL_GS(salt)); /* xchg: a barrier, see soft_attention() */
-    gs_imm(t, CMP, XL_GS(poll), 0);
-    xl_b(t, 0x70 | JE);
-    uint8_t *calm = t->p;
-    xl_b(t, 0);
-    xl_gs(t, 1, 0x8b, XL_R10, XL_GS(poison));
-    xl_gs(t, 1, 0x89, XL_R10, XL_GS(salt));
-    xl_here(t, calm);
 }
 
 /* Arithmetic flags that SFMASK does not clear, and AC, which may switch alignment checks, are left
@@ -398,7 +386,7 @@ static void make_syscall(struct xl_tr *t)
     xl_gs(t, 1, 0x8b, XL_R9, XL_CPU(msr.lstar));
     xl_imm(t, XL_R10, 3);
     imm(t, CMP, XL_R10, 2); /* leaves no flag set */
-    xl_jmp(t, t->xl->rw + t->xl->dispatch);
+    xl_jmp(t, t->xl->rw + t->xl->dispatch[0]);
 
     for (unsigned i = 0; i < ARRAY_LEN(slow); i++)
         xl_here32(t, slow[i]);
@@ -452,7 +440,7 @@ static void make_sysret(struct xl_tr *t)
     xl_b(t, 0xc0); /* setc al */
     xl_flags_from_ax(t);
     xl_mov(t, 1, X86_RAX, XL_R10);
-    xl_jmp(t, t->xl->rw + t->xl->dispatch);
+    xl_jmp(t, t->xl->rw + t->xl->dispatch[1]);
 
     for (unsigned i = 0; i < ARRAY_LEN(slow); i++)
         xl_here32(t, slow[i]);

@@ -76,12 +76,10 @@ static void call_c(struct xl_tr *t, int32_t fn)
 
 static uint32_t here(struct xl_tr *t) { return (uint32_t)(t->p - t->xl->rw); }
 
-/* r9: where to go on. Found in the jump cache: goes there, or calls. Else jumps to the rel8 that is
- * returned, with rcx saved in xl.rcx. Flags stay. */
-uint8_t *xl_look_up(struct xl_tr *t, bool call)
+/* With the salt in r10. */
+static uint8_t *look_up(struct xl_tr *t, bool call)
 {
     xl_gs(t, 1, 0x89, X86_RCX, XL_GS(rcx));
-    xl_gs(t, 1, 0x8b, XL_R10, XL_GS(salt));
     xl_lea(t, 1, XL_R10, XL_R10, XL_R9, 0, 0);
     xl_rr(t, 0, 0x0fb7, XL_R11, XL_R10); /* movzx r11d, r10w */
     xl_lea(t, 0, XL_R11, XL_R11, XL_R11, 0, 0);
@@ -95,6 +93,14 @@ uint8_t *xl_look_up(struct xl_tr *t, bool call)
     xl_gs(t, 1, 0x8b, X86_RCX, XL_GS(rcx));
     xl_gsx(t, 0, 0xff, call ? 2 : 4, XL_R11, 3, XL_GS(jump[0].code));
     return miss;
+}
+
+/* r9: where to go on. Found in the jump cache: goes there, or calls. Else jumps to the rel8 that is
+ * returned, with rcx saved in xl.rcx. Flags stay. */
+uint8_t *xl_look_up(struct xl_tr *t, bool call)
+{
+    xl_gs(t, 1, 0x8b, XL_R10, XL_SALT(t->user));
+    return look_up(t, call);
 }
 
 void xl_thunks(struct soft_vcpu *v)
@@ -118,17 +124,28 @@ void xl_thunks(struct soft_vcpu *v)
     xl_rr(t, 0, 0x31, X86_RAX, X86_RAX);
     make_return(t);
 
-    /* r9: guest address to go on at. */
-    xl->dispatch = here(t);
-    rel = xl_look_up(t, false);
-    xl_here(t, rel);
-    /* The same, not in the jump cache, and rcx in xl.rcx. */
+    /* r9: guest address to go on at, which is not in the jump cache; rcx in xl.rcx. */
     xl->miss = here(t);
     xl_gs(t, 1, 0x8b, X86_RCX, XL_GS(rcx));
     xl_gs(t, 1, 0x89, XL_R9, XL_CPU(rip));
     save(t);
     xl_gs(t, 1, 0x89, X86_RSP, XL_GS(r_sp));
     xl_jmp(t, xl->rw + leave);
+
+    /* r9: guest address to go on at. */
+    for (unsigned user = 0; user < 2; user++) {
+        t->user = user;
+        xl->dispatch[user] = here(t);
+        xl_here(t, xl_look_up(t, false));
+        xl_jmp(t, xl->rw + xl->miss);
+    }
+    t->user = 0;
+    /* The same by the CPL, which C has changed. */
+    const uint32_t dispatch = here(t);
+    xl_gs(t, 0, 0x0fb6, XL_R10, XL_CPU(cpl));
+    xl_gsx(t, 1, 0x8b, XL_R10, XL_R10, 3, XL_GS(salt));
+    xl_here(t, look_up(t, false));
+    xl_jmp(t, xl->rw + xl->miss);
 
     /* Called with r9: the instruction, r10: its address. The return address moves to the stack of
      * C, so that nothing of us is left on the other if C does not return. */
@@ -161,7 +178,7 @@ void xl_thunks(struct soft_vcpu *v)
     xl_i32(t, (uint32_t)(int32_t)(xl->rw + leave - (t->p + 4)));
     load(t);
     xl_gs(t, 1, 0x8b, XL_R9, XL_CPU(rip));
-    xl_jmp(t, xl->rw + xl->dispatch);
+    xl_jmp(t, xl->rw + dispatch);
     xl_fill_thunks(t);
     xl_sys_thunks(t);
     xl_string_thunks(t);
