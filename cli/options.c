@@ -264,6 +264,10 @@ static int parse_soft(char *arg, struct config *c)
             *next++ = 0;
         if (!strcmp(flag, "nobmi2"))
             c->soft_no_bmi2 = true;
+        else if (!strcmp(flag, "nowindow"))
+            c->soft_no_window = true;
+        else if (!strcmp(flag, "window"))
+            c->soft_window = true;
         else if (strncmp(flag, "cache=", 6))
             return cli_usage("--soft: unknown flag '%s'", flag);
         else if (cli_parse_size(flag + 6, &c->soft_cache) || c->soft_cache < KiB(512) ||

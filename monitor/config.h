@@ -38,6 +38,8 @@ enum config_console { CONSOLE_STDIO, CONSOLE_NONE, CONSOLE_FILE, CONSOLE_UNIX };
 struct config {
     const char *engine;    /* "auto", "kvm", "soft" */
     const char *soft_mode; /* "interp", "translate", "lockstep" or NULL */
+    bool soft_no_window;   /* the translator shall leave the host's MMU alone, */
+    bool soft_window;      /* or use it for all user code */
     bool soft_no_bmi2;     /* the translator shall do without BMI2 */
     uint64_t soft_cache;   /* bytes of translated code a vCPU keeps; 0: default */
     const char *perf_map;  /* not NULL: name guest code for perf; a file of symbols, or "" */

@@ -50,6 +50,8 @@ static int open_engine(struct vm *vm, const struct engine_ops *ops, char *why, s
 {
     struct engine_options opt = { .soft = vm->config->soft_mode,
                                   .soft_cache = vm->config->soft_cache,
+                                  .soft_no_window = vm->config->soft_no_window,
+                                  .soft_window = vm->config->soft_window,
                                   .soft_no_bmi2 = vm->config->soft_no_bmi2,
                                   .perf_map = vm->config->perf_map,
                                   .why = why,

@@ -204,6 +204,13 @@ void soft_invalidate_others(struct soft_vm *vm, struct soft_vcpu *self, const ui
             post(vm->vcpu[i], host, len);
 }
 
+/* Stores to the page, which has become code, must be seen. */
+static void protect(struct soft_vcpu *v, const uint8_t *host)
+{
+    x86_tlb_protect(&v->cpu, host);
+    xl_window_protect(v, host);
+}
+
 void soft_inbox_work(struct soft_vcpu *v)
 {
     struct soft_message msg[SOFT_INBOX];
@@ -220,12 +227,13 @@ void soft_inbox_work(struct soft_vcpu *v)
     if (overflow) {
         soft_cache_flush(v);
         x86_tlb_flush(&v->cpu);
+        xl_window_forget(v);
     } else {
         for (unsigned i = 0; i < count; i++) {
             if (msg[i].len)
                 soft_cache_invalidate(v, msg[i].host, msg[i].len);
             else
-                x86_tlb_protect(&v->cpu, msg[i].host);
+                protect(v, msg[i].host);
         }
     }
     atomic_fetch_add(&v->inbox_seen, 1);
@@ -303,7 +311,7 @@ static void mark(struct soft_vcpu *v, struct soft_codepage *p, const struct soft
     pthread_mutex_unlock(&v->vm->code_lock);
     if (!became)
         return;
-    x86_tlb_protect(&v->cpu, p->host);
+    protect(v, p->host);
     if (atomic_load(&v->vm->vcpus) > 1) {
         soft_invalidate_others(v->vm, v, p->host, 0);
         soft_sync(v->vm, v, SOFT_INBOX_BIT);

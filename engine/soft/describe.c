@@ -90,10 +90,14 @@ int soft_describe(const struct engine_options *opt, char *text, size_t size)
         snprintf(text, size, "translator does not run: %s", why);
         return err;
     }
-    snprintf(text, size, "translator; %s, %s, vector state %s",
-             !xl_host_bmi2() || (opt && opt->soft_no_bmi2) ? "no BMI2 (slower memory accesses)"
-             : xl_host_slow_pext()                         ? "BMI2 without PEXT, which is slow here"
-                                                           : "BMI2",
+    const bool bmi2 = xl_host_bmi2() && !(opt && opt->soft_no_bmi2);
+    snprintf(text, size, "translator; %s, %s, %s, vector state %s",
+             !bmi2                 ? "no BMI2 (slower memory accesses)"
+             : xl_host_slow_pext() ? "BMI2 without PEXT, which is slow here"
+                                   : "BMI2",
+             bmi2 && xl_window_possible() && !(opt && opt->soft_no_window)
+                 ? "the host's MMU for hot user code"
+                 : "no use of the host's MMU",
              xl_host_fsgsbase() ? "FSGSBASE" : "no FSGSBASE (slower switches)",
              (state & XCR0_AVX512) == XCR0_AVX512 ? "AVX-512"
              : (state & XCR0_AVX) == XCR0_AVX     ? "AVX"

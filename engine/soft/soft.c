@@ -11,7 +11,7 @@
 
 struct soft_engine {
     struct engine base;
-    bool translate, lockstep, no_bmi2;
+    bool translate, lockstep, no_bmi2, window, no_window;
     uint32_t code_size;
     const char *perf_map;
 };
@@ -48,6 +48,8 @@ static int soft_open(struct engine **out, const struct engine_options *opt)
     e->base.ops = &engine_soft;
     e->translate = translate;
     e->no_bmi2 = opt && opt->soft_no_bmi2;
+    e->window = opt && opt->soft_window;
+    e->no_window = opt && opt->soft_no_window;
     e->lockstep = lockstep;
     e->code_size = opt && opt->soft_cache ? (uint32_t)ALIGN_UP(opt->soft_cache, (uint64_t)0x1000)
                                           : XL_CODE_SIZE;
@@ -150,6 +152,8 @@ static int soft_create_vm(struct engine *e, struct engine_vm **out)
     vm->base.ops = e->ops;
     vm->translate = se->translate;
     vm->no_bmi2 = se->no_bmi2;
+    vm->window = se->window;
+    vm->no_window = se->no_window;
     vm->lockstep = se->lockstep;
     vm->code_size = se->code_size;
     atomic_store(&vm->map, map);

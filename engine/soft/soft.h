@@ -45,6 +45,7 @@ struct soft_vm {
     int64_t clock_offset;      /* (m) KVM_SET_CLOCK */
     bool translate;            /* (i) */
     bool no_bmi2;              /* (i) */
+    bool window, no_window;    /* (i) */
     bool lockstep;             /* (i) */
     uint32_t code_size;        /* (i) of translated code, for each vCPU */
     struct xl_perf *perf;      /* --perf-map, or NULL (i) */

@@ -58,6 +58,13 @@ static void translator(const struct soft_vcpu *v, FILE *f)
     line(f, v, "xl_polls", xl->polls, "times it was left because something pends");
     line(f, v, "xl_emulated", xl->emulated, "instructions it left to the interpreter");
     line(f, v, "xl_fills", xl->fills, "TLB misses of translated code");
+    if (xl->window) {
+        line(f, v, "window_owners", xl->window_owners, "times an address space got the window");
+        line(f, v, "window_bans", xl->window_bans, "times one lost it: too many faults");
+        line(f, v, "window_faults", xl->window_faults, "accesses that faulted on the host");
+        line(f, v, "window_pages", xl->window_pages, "of them that had a page mapped");
+        line(f, v, "window_refreshes", xl->window_refreshes, "looks at all pages after a flush");
+    }
     top_ops(v, f);
 }
 

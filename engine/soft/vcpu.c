@@ -314,6 +314,7 @@ static void attend_memory(struct soft_vcpu *v)
     atomic_fetch_and(&v->attention, ~mine);
     if (a & (SOFT_FLUSH | SOFT_TLB)) {
         x86_tlb_flush(&v->cpu);
+        xl_window_forget(v);
         if (a & SOFT_FLUSH)
             soft_cache_flush(v);
         atomic_fetch_add(&v->flushed, 1);

@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <ucontext.h>
 
 #include "isa/x86/cpu.h"
 #include "isa/x86/insn.h"
@@ -22,6 +23,7 @@ struct soft_vcpu;
 struct soft_block;
 struct xl_perf;
 struct xl_tr;
+struct xl_window;
 
 enum {
     XL_CODE_SIZE = 128 << 20 /* unless told otherwise */,
@@ -85,6 +87,14 @@ struct xl_part {
     struct xl_part *next;
 };
 
+/* Host code that accesses memory through the window, for an instruction. */
+struct xl_place {
+    uint32_t code, len;
+    const struct x86_insn *insn;
+    uint64_t rip;
+};
+enum { XL_PLACES = 1 << 21 };
+
 /* An indirect branch, to undo it if its target turns out not to be canonical. */
 struct xl_site {
     uint64_t rip;
@@ -126,6 +136,7 @@ struct xl {
     uint64_t group[8];                                               /* addends */
     uint64_t index_mask, page_mask, low_mask[3], in_page, next_page; /* masks */
     uint64_t mxcsr_check, fcw_check; /* bits looked at before they are loaded */
+    uint64_t window_mask;            /* what is left of an address in the window */
     uint64_t fn_emulate, fn_last, fn_fill, fn_write_back;
     uint64_t cross_addend; /* of an access across a page's end: to the copy of its bytes */
     struct xl_jump jump[XL_JUMPS];
@@ -165,6 +176,12 @@ struct xl {
     uint64_t blocks, entries, misses, emulated, fills, polls, forgets;
     uint64_t insns, translate_tsc; /* translated, and the time that took */
     uint32_t emulated_op[X86_OP_COUNT];
+
+    struct xl_window *window; /* or NULL: none */
+    int window_view;          /* the view that has it now, or -1 */
+    struct xl_place *place;   /* by code, ascending */
+    uint32_t places;
+    uint64_t window_faults, window_pages, window_refreshes, window_owners, window_bans;
 
     bool fpu_live;   /* the host's vector and x87 registers hold the guest's, cpu->xsave is stale */
     bool fpu_header; /* the header of cpu->xsave says what is in use */
@@ -221,6 +238,7 @@ enum {
     XL_KEY_X87 = BIT(10),
     XL_KEY_FP = BIT(11),
     XL_KEY_TWIN = BIT(12), /* no part of xl_key(): see xl_group.c */
+    XL_KEY_WINDOW = BIT(13),
 };
 uint32_t xl_key(const struct x86_cpu *cpu); /* guest registers must be live, or have been */
 enum x86_exit xl_run(struct soft_vcpu *, struct soft_block *b);
@@ -265,6 +283,25 @@ void xl_link_to(struct soft_vcpu *, struct xl_link *, struct xl_block *);
 void xl_know_slots(struct soft_vcpu *); /* sets those of the current view that are new */
 void xl_jump_to(struct soft_vcpu *, const struct xl_block *); /* into the jump cache */
 void *xl_arena(struct xl *, size_t size);
+
+/* ---- xl_window.c ---- */
+bool xl_window_possible(void);           /* in this process, on this host */
+void xl_window_init(struct soft_vcpu *); /* xl.window stays NULL where there can be none */
+void xl_window_destroy(struct soft_vcpu *);
+/* Whether user code of the present address space may use it. */
+static inline bool xl_window_on(const struct xl *xl, const struct x86_cpu *cpu)
+{
+    return xl->window_view == (int)cpu->view_id && cpu->code == 8 && !cpu->align_check;
+}
+/* Flushed: not to be used before xl_window_ready(). */
+bool xl_window_stale(const struct soft_vcpu *);
+void xl_window_ready(struct soft_vcpu *); /* before generated code is looked for */
+void xl_window_event(struct soft_vcpu *, enum x86_tlb_event, uint64_t arg);
+void xl_window_forget(struct soft_vcpu *);                       /* slots, dirty log */
+void xl_window_protect(struct soft_vcpu *, const uint8_t *host); /* a page has become code */
+void xl_window_sample(struct soft_vcpu *, uint64_t now);         /* now and then, for who gets it */
+/* In a handler of SIGSEGV. False: not by the window. */
+WARN_UNUSED bool xl_window_fault(struct soft_vcpu *, ucontext_t *, uint64_t addr);
 
 /* ---- xl_perf.c ---- */
 WARN_UNUSED int xl_perf_open(struct xl_perf **, const char *symbols /* a file, or "" */);
@@ -365,7 +402,9 @@ struct xl_tr {
     unsigned outs;
     unsigned count; /* instructions */
     uint32_t key;
-    bool last; /* this is the last one */
+    bool last;     /* this is the last one */
+    bool window;   /* user memory is accessed through the window */
+    bool windowed; /* … by this instruction */
 };
 
 enum { XL_R9 = 9, XL_R10 = 10, XL_R11 = 11 };
@@ -440,6 +479,8 @@ WARN_UNUSED bool xl_operand(struct xl_tr *, const struct x86_insn *, unsigned si
                             unsigned cold, struct xl_ref *);
 void xl_base_operand(struct xl_tr *, unsigned guest, int32_t off, unsigned size, bool write,
                      unsigned cold, struct xl_ref *);
+/* For the rest of the instruction: by the software TLB, not the window. */
+void xl_by_tlb(struct xl_tr *);
 static inline void xl_stack_operand(struct xl_tr *t, int32_t off, unsigned size, bool write,
                                     unsigned cold, struct xl_ref *ref)
 {

@@ -48,8 +48,12 @@ static void clear_slots(const struct xl *xl, struct xl_view *view)
 void xl_link_to(struct soft_vcpu *v, struct xl_link *l, struct xl_block *b)
 {
     struct xl *xl = &v->xl;
-    struct xl_in *in = xl_arena(xl, sizeof(*in));
+    struct xl_in *in;
 
+    /* With the mode the block may have changed that is jumped to. */
+    if (l->key != (b->key & ~(uint32_t)XL_KEY_TWIN))
+        return;
+    in = xl_arena(xl, sizeof(*in));
     *in = (struct xl_in){ l, b->in };
     b->in = in;
     if (l->reach == XL_SLOT) {
@@ -120,11 +124,21 @@ static struct xl_mode *mode_of(struct soft_vcpu *v, uint32_t key)
 static uint64_t salt_of(struct soft_vcpu *v, uint32_t key)
 {
     struct xl *xl = &v->xl;
-    struct xl_mode *m = mode_of(v, key);
+    struct xl_mode *m;
 
+    if ((key & XL_KEY_WINDOW) && xl_window_stale(v))
+        return new_salt(xl); /* which nothing is found by, so that xl_run() sees to it */
+    m = mode_of(v, key);
     if (!m->salt)
         m->salt = new_salt(xl);
     return m->salt;
+}
+
+/* As xl_key() would be with this mode. */
+static uint32_t other_key(const struct soft_vcpu *v, uint32_t key)
+{
+    key &= ~(uint32_t)XL_KEY_WINDOW;
+    return key & X86_KEY_USER && xl_window_on(&v->xl, &v->cpu) ? key | XL_KEY_WINDOW : key;
 }
 
 /* A segment without limit that may be read and written. */
@@ -145,7 +159,7 @@ void xl_set_salt(struct soft_vcpu *v)
     uint64_t other = xl->poison;
 
     if (v->cpu.code == 8) {
-        other = salt_of(v, key ^ X86_KEY_USER);
+        other = salt_of(v, other_key(v, key ^ X86_KEY_USER));
     } else {
         for (unsigned i = 0; i < 2; i++)
             xl->not_plain[i] = is_plain(&v->cpu.seg[X86_FS + i]) ? 0 : 1ull << 62;
@@ -263,6 +277,7 @@ void xl_tlb_flushed(struct x86_cpu *cpu, enum x86_tlb_event what, uint64_t arg)
 
     if (!xl->on)
         return;
+    xl_window_event(v, what, arg);
     switch (what) {
     case X86_TLB_ALL: forget_all(v); break;
     case X86_TLB_LOCAL:
@@ -276,7 +291,11 @@ void xl_tlb_flushed(struct x86_cpu *cpu, enum x86_tlb_event what, uint64_t arg)
             xl_know_slots(v);
         }
         break;
-    case X86_TLB_PAGE: return;
+    case X86_TLB_VIEW_PAGE: return;
+    case X86_TLB_PAGE:
+        if (!xl_window_stale(v))
+            return;
+        break;
     case X86_TLB_CODE_PAGE:
         if (noted(xl, page_of(xl, page)) || noted(xl, large_of(xl, page >> 10)) ||
             noted(xl, large_of(xl, page >> 18)))
@@ -358,6 +377,7 @@ void xl_flush(struct soft_vcpu *v)
     forget_all(v);
     xl->used = xl->first;
     xl->arena_used = 0;
+    xl->places = 0;
     xl->slots = 0;
     for (unsigned i = 0; i < v->cpu.views; i++)
         xl_view(v, i)->known = 0;
@@ -381,7 +401,7 @@ struct xl_block *xl_find(struct soft_vcpu *v, struct soft_block *sb, bool twin)
         if (b->rip == rip && b->key == key && (!v->lock || !twin || b->count == xl->limit))
             goto found;
     if (xl->size - xl->used < ROOM || xl->size - xl->arena_used < ARENA_ROOM ||
-        XL_SLOTS - xl->slots < SLOT_ROOM) {
+        XL_SLOTS - xl->slots < SLOT_ROOM || XL_PLACES - xl->places < XL_MAX_INSNS) {
         xl_flush(v);
         freshen(xl, sb);
     }

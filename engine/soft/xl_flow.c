@@ -69,8 +69,9 @@ bool xl_stack(struct xl_tr *t, const struct x86_insn *in)
         return true;
     case X86_OP_LEAVE:
         xl_base_operand(t, X86_RBP, 0, n, false, xl_cold_new(t, in), &ref);
+        xl_op_ref(t, w, 0x8b, XL_R11, &ref); /* which may fault */
         xl_lea(t, w, 8, X86_RBP, -1, 0, (int32_t)n);
-        xl_op_ref(t, w, 0x8b, X86_RBP, &ref);
+        xl_mov(t, w, X86_RBP, XL_R11);
         return true;
     default: return false;
     }
@@ -150,7 +151,11 @@ void xl_goto_twin(struct xl_tr *t, uint64_t rip)
 
     xl_b(t, JUMP);
     *l = (struct xl_link){
-        .rip = rip, .twin = true, .reach = XL_PAGE, .patch = (uint32_t)(t->p - t->xl->rw)
+        .rip = rip,
+        .key = t->key & ~(uint32_t)XL_KEY_TWIN,
+        .twin = true,
+        .reach = XL_PAGE,
+        .patch = (uint32_t)(t->p - t->xl->rw),
     };
     xl_i32(t, 0);
     l->stub = (uint32_t)(t->p - t->xl->rw);
@@ -451,6 +456,22 @@ static bool may_emulate(const struct xl_tr *t, unsigned jumps)
     return false;
 }
 
+/* The instruction's code is from `from` to here. */
+static void place(struct xl_tr *t, const struct x86_insn *in, const uint8_t *from)
+{
+    struct xl *xl = t->xl;
+
+    if (!t->windowed)
+        return;
+    t->windowed = false;
+    xl->place[xl->places++] = (struct xl_place){
+        .code = (uint32_t)(from - xl->rw),
+        .len = (uint32_t)(t->p - from),
+        .insn = in,
+        .rip = t->rip,
+    };
+}
+
 void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b)
 {
     struct xl *xl = &v->xl;
@@ -471,6 +492,7 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
     tr.avx512 = key & XL_KEY_AVX512;
     tr.x87 = key & XL_KEY_X87;
     tr.fp = key & XL_KEY_FP;
+    tr.windowed = false;
     tr.key = key;
     tr.colds = tr.jumps = tr.links = tr.outs = 0;
     tr.count = MIN(collect(v, sb, b, insn), xl->limit);
@@ -496,11 +518,14 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
         t->live = live[i];
         t->live_out = live[i + 1];
         t->last = last;
+        t->window = key & XL_KEY_WINDOW;
         if (ends && (xl_branch(t, in) || xl_system_end(t, in))) {
+            place(t, in, at);
             if (last)
                 break;
         } else if (!ends && ((keeps = copy = xl_insn(t, in)) || (keeps = xl_stack(t, in)) ||
                              (keeps = copy = xl_vector(t, in)) || xl_system(t, in))) {
+            place(t, in, at);
             if (t->colds > colds && !xl_changes_masks(in)) {
                 t->cold[colds].resume = t->p;
                 t->cold[colds].copy = copy && !in->lock;
@@ -513,6 +538,8 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
             t->colds = colds;
             t->jumps = jumps;
             t->group_on = groups;
+            t->windowed = false;
+            t->r10 = 0;
             xl_emulated(t, in, stop);
             if (stop)
                 break;

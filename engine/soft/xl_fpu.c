@@ -94,6 +94,8 @@ uint32_t xl_key(const struct x86_cpu *cpu)
     const uint64_t avx = X86_XCR0_SSE | X86_XCR0_AVX, avx512 = avx | X86_XCR0_AVX512;
     uint32_t key = cpu->mode_key & (BIT(X86_KEY_BITS) - 1);
 
+    if (cpu->cpl == 3 && xl_window_on(xl, cpu))
+        key |= XL_KEY_WINDOW;
     if (cpu->cr0 & X86_CR0_TS)
         return key;
     if (!(cpu->cr0 & X86_CR0_EM))

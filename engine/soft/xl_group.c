@@ -329,7 +329,8 @@ bool xl_grouped(struct xl_tr *t, unsigned which, const struct x86_insn *in, unsi
 {
     const struct xl_planned *p = &t->plan[t->at][which];
 
-    if (!t->grouped || !p->open || size > p->size || (write && !p->write))
+    if (!t->grouped || (t->key & XL_KEY_WINDOW) || !p->open || size > p->size ||
+        (write && !p->write))
         return false;
     struct xl_group *g = &t->group[p->group];
     const bool on = t->group_on & BIT(p->group);

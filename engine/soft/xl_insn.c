@@ -157,6 +157,7 @@ static bool high_byte(struct xl_tr *t, const struct x86_insn *in)
     if (m) {
         const unsigned cold = xl_cold_new(t, in);
         struct xl_ref ref;
+        xl_by_tlb(t); /* a fault must find rsi as it was */
         if (!in->has_modrm || m->size != 1 ||
             !xl_operand(t, in, 1, m->access & X86_ACC_W, cold, &ref))
             return false;

@@ -270,11 +270,74 @@ bool xl_fixed(const struct xl_tr *t, const struct x86_insn *in, unsigned size, u
     return (*at & 0xfff) + size <= 0x1000;
 }
 
+/* ---- the window ---- */
+
+/* What r10 then is behind, of an access of a group; ref is that access. */
+static void window_note(struct xl_tr *t, const struct xl_planned *p, int32_t off)
+{
+    if (!p->open)
+        return;
+    t->group[p->group].delta = off;
+    t->r10 = p->group + 1u;
+}
+
+/* reg + disp by way of r10, which is reg within the window; near enough that disp leads to nothing
+ * else. */
+static void window_base(struct xl_tr *t, const struct xl_planned *p, unsigned reg, int32_t disp,
+                        struct xl_ref *ref)
+{
+    if (t->live) {
+        xl_pext(t, XL_R10, reg, XL_GS(window_mask));
+    } else {
+        xl_mov(t, 1, XL_R10, reg);
+        xl_gs(t, 1, 0x23, XL_R10, XL_GS(window_mask)); /* and */
+    }
+    *ref = (struct xl_ref){ XL_R10, XL_NO_INDEX, disp };
+    window_note(t, p, p->off - disp);
+}
+
+/* r10 is left from an access with the same base. */
+static bool window_again(struct xl_tr *t, const struct xl_planned *p, struct xl_ref *ref)
+{
+    t->windowed = true;
+    if (!p->open || t->r10 != p->group + 1u)
+        return false;
+    *ref = (struct xl_ref){ XL_R10, XL_NO_INDEX, p->off - t->group[p->group].delta };
+    return true;
+}
+
+static bool window_operand(struct xl_tr *t, const struct x86_insn *in, struct xl_ref *ref)
+{
+    const struct xl_planned *p = &t->plan[t->at][0];
+    uint64_t at;
+
+    if (!xl_address_ok(t, in))
+        return false;
+    if (window_again(t, p, ref))
+        return true;
+    if (xl_fixed(t, in, 1, &at)) {
+        xl_imm(t, XL_R10, at & t->xl->window_mask);
+        *ref = (struct xl_ref){ XL_R10, XL_NO_INDEX, 0 };
+        window_note(t, p, p->off);
+    } else if (xl_direct(t, in)) {
+        window_base(t, p, xl_get(t, in->base, XL_R9), (int32_t)in->disp, ref);
+    } else {
+        if (!xl_address(t, in))
+            return false;
+        window_base(t, p, XL_R9, 0, ref);
+    }
+    return true;
+}
+
+void xl_by_tlb(struct xl_tr *t) { t->window = false; }
+
 bool xl_operand(struct xl_tr *t, const struct x86_insn *in, unsigned size, bool write,
                 unsigned cold, struct xl_ref *ref)
 {
     struct xl_access a = { .size = size, .write = write, .cold = (uint16_t)cold };
 
+    if (t->window)
+        return window_operand(t, in, ref);
     if (!xl_address_ok(t, in))
         return false;
     const bool direct = xl_direct(t, in);
@@ -317,6 +380,11 @@ void xl_base_operand(struct xl_tr *t, unsigned guest, int32_t off, unsigned size
                                  .write = write,
                                  .cold = (uint16_t)cold };
 
+    if (t->window) {
+        if (!window_again(t, &t->plan[t->at][1], ref))
+            window_base(t, &t->plan[t->at][1], a.reg, off, ref);
+        return;
+    }
     if (xl_grouped(t, 1, NULL, guest, off, size, write, ref))
         return;
     xl_check_at(t, &a);

@@ -128,6 +128,7 @@ static void run_code(struct x86_cpu *cpu, const struct x86_insn *insn)
         }
         xl_fpu_get(v); /* first: it tells part of the key */
         xl_c_begin(v);
+        xl_window_ready(v);
         const bool twin = link && link->twin;
         xl->limit = v->lock && twin ? lockstep_left(v) : XL_MAX_INSNS;
         struct xl_block *b = xl_find(v, sb, twin);
@@ -156,6 +157,7 @@ static void run_code(struct x86_cpu *cpu, const struct x86_insn *insn)
         if (atomic_load_explicit(&xl->poll, memory_order_relaxed) &&
             !(v->lock && link && link->twin)) { /* the twin is a part of the same block */
             xl->polls++;
+            xl_window_sample(v, soft_rdtsc());
             return;
         }
         if (must_leave(v) || cpu->debugging || !xl_usable(cpu))
@@ -310,6 +312,7 @@ int xl_init(struct soft_vcpu *v)
     xl->cold_runs = COLD_RUNS;
     xl->peek = true;
     xl->limit = XL_MAX_INSNS;
+    xl_window_init(v);
     xl_thunks(v);
     if (v->vm->perf)
         xl_perf_thunks(v);
@@ -332,6 +335,7 @@ void xl_destroy(struct soft_vcpu *v)
     }
     if (xl->timer_fd >= 0)
         close(xl->timer_fd);
+    xl_window_destroy(v);
     soft_code_free(xl->rw, xl->rx, xl->size);
     soft_pages_free(xl->arena, xl->size);
     if (xl->stack)
@@ -355,6 +359,8 @@ static void on_segv(int sig, siginfo_t *info, void *context)
         uc->uc_mcontext.gregs[REG_RSP] = xl_stack_top(&v->xl);
         return;
     }
+    if (v && v->xl.window && xl_window_fault(v, uc, (uintptr_t)info->si_addr))
+        return;
     if (old_segv.sa_flags & SA_SIGINFO)
         old_segv.sa_sigaction(sig, info, context);
     else if (old_segv.sa_handler != SIG_DFL && old_segv.sa_handler != SIG_IGN)

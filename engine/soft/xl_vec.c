@@ -72,6 +72,8 @@ static bool memory(struct xl_tr *t, const struct x86_insn *in, bool align, struc
     *cold = xl_cold_new(t, in);
     const unsigned jumps = t->jumps;
     uint64_t at;
+    if (t->window) /* the host's own #GP leads to the interpreter's */
+        align = false;
     if (align && xl_fixed(t, in, m->size, &at) && !(at & (m->size - 1u)))
         align = false;
     if (align && !xl_direct(t, in)) {

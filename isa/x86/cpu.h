@@ -56,6 +56,7 @@ enum x86_tlb_event {
     X86_TLB_SWITCH,    /* arg: the view now current, as it was when it last was; of the supervisor's
                         * all but global ones dropped */
     X86_TLB_VIEW,      /* arg: a view, not current: of its translations some or all are gone */
+    X86_TLB_VIEW_PAGE, /* the same, but no code was fetched by them */
 };
 
 /* The processor's surroundings. All are called on the vCPU's thread. */

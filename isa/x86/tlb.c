@@ -108,7 +108,7 @@ static void tell(struct x86_cpu *cpu, enum x86_tlb_event what, uint64_t arg)
 {
     if (what != X86_TLB_SWITCH) /* paging-structure caches are by CR3, PCID included */
         cpu->invalidations++;
-    if (what != X86_TLB_PAGE && what != X86_TLB_VIEW)
+    if (what != X86_TLB_PAGE && what != X86_TLB_VIEW && what != X86_TLB_VIEW_PAGE)
         cpu->generation++;
     if (cpu->env && cpu->env->tlb_flushed)
         cpu->env->tlb_flushed(cpu, what, arg);
@@ -370,7 +370,6 @@ void x86_tlb_invpcid(struct x86_cpu *cpu, unsigned type, unsigned pcid, uint64_t
             continue;
         }
         cpu->view[i].stashed = 0;
-        if (drop_page(cpu->view[i].tlb, lin, false))
-            tell(cpu, X86_TLB_VIEW, i);
+        tell(cpu, drop_page(cpu->view[i].tlb, lin, false) ? X86_TLB_VIEW : X86_TLB_VIEW_PAGE, i);
     }
 }

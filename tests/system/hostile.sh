@@ -3,7 +3,7 @@
 # A hostile program in the guest is told where the monitor's memory lies and tries every range in every way.
 . tests/system/lib.sh.inc
 d=$(mktemp -d "$WORK/hostile.XXXXXX")
-for mode in interp translate; do
+for mode in interp translate,nowindow translate,window; do
     mkfifo "$d/in.$mode"
     "$TRAPEZE" run --engine soft --soft "$mode" --memory 64M --debug-exit --no-reboot "$B/guest/hostile_maps.elf" \
         <"$d/in.$mode" >"$d/out" 2>&1 &

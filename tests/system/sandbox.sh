@@ -21,7 +21,7 @@ cat doctor
 grep -q '"soft":{"usable":true.*"way":"translator;' doctor || fail "doctor does not find the translator"
 timeout 60 ./sandbox ./trapeze run --engine soft --soft translate --debug-exit --no-reboot --memory 64M null_a.elf </dev/null
 [ $? -eq 1 ] || fail "the small guest did not pass"
-timeout 200 ./sandbox ./trapeze run --engine soft --soft translate --no-reboot --initrd test-amd64.img \
+timeout 200 ./sandbox ./trapeze run --engine soft --soft translate,window --no-reboot --initrd test-amd64.img \
     --append console=ttyS0 vmlinuz >boot 2>&1 </dev/null || { cat boot; fail "the kernel did not boot and power off"; }
 grep -q guest-done boot || { cat boot; fail "init did not finish"; }
 timeout 30 ./sandbox no-exec ./trapeze run --engine soft --debug-exit --no-reboot --memory 64M null_a.elf >refused 2>&1 </dev/null

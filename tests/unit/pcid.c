@@ -18,7 +18,7 @@ enum {
 #define WINDOW  0x8000000000ull
 #define NOFLUSH BIT(63)
 
-static unsigned told[X86_TLB_VIEW + 1];
+static unsigned told[X86_TLB_VIEW_PAGE + 1];
 static uint64_t told_arg;
 static void flushed(struct x86_cpu *cpu, enum x86_tlb_event what, uint64_t arg)
 {

@@ -1,0 +1,574 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The window: the host's MMU for hot user code. The pages that one guest address space allows user
+ * code to access are mapped at the guest's own addresses, but for bit 46, which is always clear
+ * there: host addresses below 2^46 hold nothing else. Code for that address space needs no look-ups
+ * then: it clears the bit and accesses. What is not mapped faults on the host, and the handler maps
+ * the page, or has the interpreter do the instruction.
+ *
+ * The window is a cache like the software TLB: what it holds may be used until the guest flushes,
+ * and never allows more than the guest's page tables did. Pages that the engine must see stores to
+ * (code, dirty logging) are mapped read-only. Two pages that differ in bit 46 alone cannot both be
+ * mapped; the second is left to the interpreter.
+ *
+ * A process has one window, so that it is for machines of one vCPU; an address space earns it by
+ * using the processor, and loses it by faulting too often. docs/translator.md says more.
+ */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "engine/soft/soft.h"
+#include "isa/x86/emu.h"
+
+enum {
+    ALIAS_BIT = 46,
+    PAGES = 1 << 14, /* mapped at most: the host allows 65530 mappings */
+    HASH = 1 << 14,
+    NONE = 0,
+    SPACES = 64,
+    ENOUGH = 2,      /* samples that find it running make an address space the owner, … */
+    GONE = 3,        /* … if so many have not seen the present one; */
+    SAMPLE_MS = 1,   /* taken not more often than this */
+    LEAK = 100,      /* faults in a ms that are all right, */
+    BUCKET = 8000,   /* and how many more */
+    BAN_MS = 500,    /* for which an address space that faults more often loses its right */
+    LOWEST = 0x10000 /* [proc(5)] vm.mmap_min_addr */
+};
+
+#define ALIAS BIT(ALIAS_BIT)
+/* Displacements reach 2 GiB beyond. */
+#define CLEAR (ALIAS + BIT(32))
+
+struct page {
+    uint64_t lin;        /* page number as the guest has it */
+    const uint8_t *host; /* of guest RAM; NULL: free */
+    uint16_t next_lin, next_host;
+    bool writable;
+};
+
+struct space {
+    uint64_t cr3; /* base */
+    uint32_t hits;
+    uint32_t bans;
+    uint64_t banned; /* until this TSC */
+};
+
+struct xl_window {
+    uint64_t cr3; /* base, of the owner; NO_OWNER */
+    unsigned view;
+    bool stale; /* flushed: what is mapped may be used only after a look at the page tables */
+    unsigned used;
+    uint16_t free;
+    uint16_t by_lin[HASH], by_host[HASH];
+    struct page page[PAGES]; /* [0] is NONE */
+    struct {                 /* the same memory as a slot's, read-only */
+        const uint8_t *host;
+        uint8_t *ro;
+        size_t len;
+    } slot[SOFT_SLOTS];
+    struct space space[SPACES];
+    uint64_t sampled, khz;
+    unsigned unseen; /* samples since the owner was seen */
+    int64_t bucket;
+    uint64_t faults;
+};
+
+#define NO_OWNER (~0ull)
+
+_Static_assert(PAGES <= 1 << 16, "indices are 16 bits");
+
+static _Atomic(struct soft_vcpu *) owner; /* the vCPU of this process that has the window */
+
+/* ---- the host's address space ---- */
+
+/* Nothing of ours lies where the window will be, and by the way Linux places mappings nothing ever
+ * will. */
+static bool low_half_is_free(void)
+{
+    const int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    uint64_t lowest = 0;
+    char c;
+
+    if (fd < 0)
+        return false;
+    while (read(fd, &c, 1) == 1 && c != '-') /* the lowest comes first */
+        lowest = lowest << 4 | (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
+    close(fd);
+    return lowest >= CLEAR;
+}
+
+static uint8_t *at(uint64_t lin) /* page number */
+{
+    return (uint8_t *)(uintptr_t)((lin << 12) & ~ALIAS);
+}
+
+static void unmap_all(void) { munmap((void *)(uintptr_t)LOWEST, ALIAS - LOWEST); }
+
+/* ---- pages ---- */
+
+static uint16_t *lin_bucket(struct xl_window *w, uint64_t lin)
+{
+    const uint64_t n = lin & ~(ALIAS >> 12);
+    return &w->by_lin[(n ^ n >> 14) % HASH];
+}
+
+static uint16_t *host_bucket(struct xl_window *w, const uint8_t *host)
+{
+    const uint64_t n = (uintptr_t)host >> 12;
+    return &w->by_host[(n ^ n >> 14) % HASH];
+}
+
+/* The page mapped where lin would be. */
+static struct page *page_at(struct xl_window *w, uint64_t lin)
+{
+    for (uint16_t i = *lin_bucket(w, lin); i; i = w->page[i].next_lin)
+        if (at(w->page[i].lin) == at(lin))
+            return &w->page[i];
+    return NULL;
+}
+
+static void unchain(struct xl_window *w, struct page *p)
+{
+    const uint16_t n = (uint16_t)(p - w->page);
+    uint16_t *i;
+
+    for (i = lin_bucket(w, p->lin); *i != n; i = &w->page[*i].next_lin)
+        continue;
+    *i = p->next_lin;
+    for (i = host_bucket(w, p->host); *i != n; i = &w->page[*i].next_host)
+        continue;
+    *i = p->next_host;
+    p->host = NULL;
+    p->next_lin = w->free;
+    w->free = n;
+    w->used--;
+}
+
+static void drop(struct xl_window *w, struct page *p)
+{
+    munmap(at(p->lin), 0x1000);
+    unchain(w, p);
+    w->faults++;
+}
+
+static void forget(struct xl_window *w)
+{
+    if (w->used)
+        unmap_all();
+    memset(w->by_lin, 0, sizeof(w->by_lin));
+    memset(w->by_host, 0, sizeof(w->by_host));
+    for (unsigned i = 1; i < PAGES; i++)
+        w->page[i] = (struct page){ .next_lin = (uint16_t)(i + 1 == PAGES ? NONE : i + 1) };
+    w->free = 1;
+    w->used = 0;
+    w->stale = false;
+}
+
+static void forget_slots(struct xl_window *w)
+{
+    for (unsigned i = 0; i < SOFT_SLOTS; i++)
+        if (w->slot[i].ro)
+            munmap(w->slot[i].ro, w->slot[i].len);
+    memset(w->slot, 0, sizeof(w->slot));
+}
+
+/* Where host, a page of guest RAM, is mapped for reading only. */
+static uint8_t *read_only(struct soft_vcpu *v, const uint8_t *host)
+{
+    const struct soft_slot *s = soft_slot_of_host(v, host);
+    struct xl_window *w = v->xl.window;
+    unsigned i;
+
+    for (i = 0; i < SOFT_SLOTS && w->slot[i].ro; i++)
+        if ((uintptr_t)host - (uintptr_t)w->slot[i].host < w->slot[i].len)
+            return w->slot[i].ro + (host - w->slot[i].host);
+    if (!s || i == SOFT_SLOTS)
+        return NULL;
+    void *ro = mremap(s->host, 0, s->len, MREMAP_MAYMOVE);
+    if (ro == MAP_FAILED)
+        return NULL; /* not shared memory */
+    if (mprotect(ro, s->len, PROT_READ) < 0) {
+        munmap(ro, s->len);
+        return NULL;
+    }
+    w->slot[i].host = s->host;
+    w->slot[i].len = s->len;
+    w->slot[i].ro = ro;
+    return (uint8_t *)ro + (host - s->host);
+}
+
+static bool map(struct soft_vcpu *v, uint64_t lin, const uint8_t *host, bool writable)
+{
+    const uint8_t *from = writable ? host : read_only(v, host);
+
+    if (!from || !soft_slot_of_host(v, host))
+        return false;
+    return mremap((void *)(uintptr_t)from, 0, 0x1000, MREMAP_MAYMOVE | MREMAP_FIXED, at(lin)) ==
+           at(lin);
+}
+
+/* Maps the page of lin, for stores too if `write`. False: the interpreter must do the access. */
+static bool install(struct soft_vcpu *v, uint64_t lin, bool write)
+{
+    struct xl_window *w = v->xl.window;
+    struct x86_cpu *cpu = &v->cpu;
+    const uint64_t n = lin >> 12;
+    const struct x86_tlb_entry *e = x86_tlb_entry(cpu, lin, 1);
+    const unsigned index = n % X86_TLB_SIZE;
+
+    if ((uintptr_t)at(n) < LOWEST)
+        return false;
+    if ((write ? e->w : e->r) != n && !x86_tlb_fill(cpu, lin, 1, write ? X86_WRITE : X86_READ, 1))
+        return false;
+    if (e->r != n || (cpu->tlb[1]->global[index / 64] & BIT(index % 64)))
+        return false;
+    const uint8_t *host = (const uint8_t *)(uintptr_t)((n << 12) + e->addend);
+    const bool writable = e->w == n;
+    struct page *p = page_at(w, n);
+    if (p) {
+        if (p->lin != n || p->host != host || p->writable || !writable)
+            return false;
+        p->writable = map(v, n, host, true);
+        return p->writable;
+    }
+    if (!w->free)
+        forget(w);
+    if (!map(v, n, host, writable))
+        return false;
+    const uint16_t i = w->free;
+    p = &w->page[i];
+    w->free = p->next_lin;
+    *p = (struct page){ .lin = n,
+                        .host = host,
+                        .writable = writable,
+                        .next_lin = *lin_bucket(w, n),
+                        .next_host = *host_bucket(w, host) };
+    *lin_bucket(w, n) = *host_bucket(w, host) = i;
+    w->used++;
+    v->xl.window_pages++;
+    return true;
+}
+
+/* ---- what is told ---- */
+
+static uint64_t base(uint64_t cr3) { return cr3 & BITS(X86_PHYS_BITS - 1, 12); }
+
+/* The owner's view may have been given to another address space. */
+static void set_active(struct soft_vcpu *v)
+{
+    struct xl_window *w = v->xl.window;
+    const bool has = w->cr3 != NO_OWNER && base(v->cpu.view[w->view].cr3) == w->cr3;
+
+    w->stale |= !has;
+    v->xl.window_view = has ? (int)w->view : -1;
+}
+
+/* The guest flushed: keeps what the page tables still say. */
+static void refresh(struct soft_vcpu *v)
+{
+    struct xl_window *w = v->xl.window;
+    struct x86_cpu *cpu = &v->cpu;
+
+    w->stale = false;
+    v->xl.window_refreshes++;
+    if (cpu->watches) {
+        forget(w);
+        return;
+    }
+    for (unsigned i = 1, left = w->used; left; i++) {
+        struct page *p = &w->page[i];
+        struct x86_walk walk;
+        unsigned props = 0;
+        if (!p->host)
+            continue;
+        left--;
+        const bool same = x86_quiet_walk(cpu, p->lin << 12, X86_READ, 1, &walk) && !walk.global &&
+                          cpu->env->ram(cpu, walk.gpa & ~0xfffull, &props) == p->host;
+        const bool writable =
+            (walk.prot & 1u << X86_WRITE) &&
+            (props & (X86_RAM_WRITABLE | X86_RAM_CODE | X86_RAM_ROM)) == X86_RAM_WRITABLE;
+        if (!same || (p->writable && !writable))
+            drop(w, p);
+    }
+}
+
+void xl_window_event(struct soft_vcpu *v, enum x86_tlb_event what, uint64_t arg)
+{
+    struct xl_window *w = v->xl.window;
+    const struct x86_cpu *cpu = &v->cpu;
+
+    if (!w || w->cr3 == NO_OWNER)
+        return;
+    switch (what) {
+    case X86_TLB_ALL: w->stale = true; break;
+    case X86_TLB_LOCAL: w->stale |= cpu->view_id == w->view; break;
+    case X86_TLB_PAGE:
+    case X86_TLB_CODE_PAGE:
+        if (cpu->view_id == w->view) {
+            struct page *p = page_at(w, arg >> 12);
+            if (cpu->tlb[1]->large_in)
+                w->stale = true;
+            else if (p && p->lin == arg >> 12)
+                drop(w, p);
+        }
+        break;
+    case X86_TLB_SWITCH:
+        if (base(cpu->view[cpu->view_id].cr3) == w->cr3 && cpu->view_id != w->view) {
+            w->view = cpu->view_id;
+            w->stale = true;
+        }
+        break;
+    case X86_TLB_VIEW:
+    case X86_TLB_VIEW_PAGE: w->stale |= arg == w->view; break;
+    }
+    set_active(v);
+}
+
+void xl_window_forget(struct soft_vcpu *v)
+{
+    if (!v->xl.window)
+        return;
+    forget(v->xl.window);
+    forget_slots(v->xl.window);
+}
+
+void xl_window_protect(struct soft_vcpu *v, const uint8_t *host)
+{
+    struct xl_window *w = v->xl.window;
+
+    if (!w)
+        return;
+    for (uint16_t i = *host_bucket(w, host), next; i; i = next) {
+        struct page *p = &w->page[i];
+        next = p->next_host;
+        if (p->host == host && p->writable)
+            drop(w, p);
+    }
+}
+
+/* ---- who has it ---- */
+
+static struct space *space_of(struct xl_window *w, uint64_t cr3)
+{
+    struct space *s = &w->space[(cr3 >> 12 ^ cr3 >> 18) % SPACES];
+
+    if (s->cr3 != cr3)
+        *s = (struct space){ .cr3 = cr3 };
+    return s;
+}
+
+/* To the present address space. */
+static void give(struct soft_vcpu *v)
+{
+    struct xl_window *w = v->xl.window;
+
+    forget(w);
+    w->cr3 = base(v->cpu.cr3);
+    w->view = v->cpu.view_id;
+    w->unseen = 0;
+    w->bucket = 0;
+    w->faults = 0;
+    v->xl.window_owners++;
+    set_active(v);
+}
+
+static void judge(struct soft_vcpu *v, struct space *s, uint64_t now, uint64_t ms)
+{
+    struct xl_window *w = v->xl.window;
+
+    w->unseen = 0;
+    w->bucket = MAX(w->bucket + (int64_t)w->faults - (int64_t)(ms * LEAK), 0);
+    w->faults = 0;
+    if (w->bucket < BUCKET || v->vm->window)
+        return;
+    s->hits = 0;
+    s->banned = now + ((uint64_t)BAN_MS << MIN(s->bans++, 8u)) * w->khz;
+    w->cr3 = NO_OWNER;
+    v->xl.window_bans++;
+    set_active(v);
+}
+
+void xl_window_sample(struct soft_vcpu *v, uint64_t now)
+{
+    struct xl_window *w = v->xl.window;
+    const struct x86_cpu *cpu = &v->cpu;
+
+    if (!w || now - w->sampled < SAMPLE_MS * w->khz || cpu->cpl != 3 || cpu->code != 8)
+        return;
+    const uint64_t ms = MIN((now - w->sampled) / w->khz, 8u), cr3 = base(cpu->cr3);
+    struct space *s = space_of(w, cr3);
+    w->sampled = now;
+    s->hits++;
+    if (w->cr3 == cr3) {
+        judge(v, s, now, ms);
+    } else if (s->hits >= ENOUGH && now >= s->banned &&
+               (w->cr3 == NO_OWNER || ++w->unseen >= GONE) && atomic_load(&v->vm->vcpus) == 1) {
+        give(v);
+    }
+}
+
+void xl_window_ready(struct soft_vcpu *v)
+{
+    struct xl_window *w = v->xl.window;
+
+    if (!w || v->cpu.cpl != 3 || v->cpu.code != 8)
+        return;
+    if (v->vm->window && w->cr3 != base(v->cpu.cr3))
+        give(v);
+    if (w->stale && v->xl.window_view == v->cpu.view_id)
+        refresh(v);
+}
+
+bool xl_window_stale(const struct soft_vcpu *v) { return v->xl.window && v->xl.window->stale; }
+
+/* ---- faults ---- */
+
+/* By the number that x86 gives a general register. */
+static const uint8_t greg[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_R8, REG_RBP,
+                                  REG_RSI, REG_RDI, 0,       0,       0,      0,
+                                  REG_R12, REG_R13, REG_R14, REG_R15 };
+
+static uint64_t gpr(const struct soft_vcpu *v, const ucontext_t *uc, unsigned r)
+{
+    return xl_host(r) < 0 ? v->cpu.gpr[r] : (uint64_t)uc->uc_mcontext.gregs[greg[r]];
+}
+
+static uint64_t operand(const struct soft_vcpu *v, const ucontext_t *uc, const struct xl_place *p)
+{
+    const struct x86_insn *in = p->insn;
+    uint64_t a = in->disp;
+
+    if (in->base == X86_REG_RIP)
+        a += p->rip + in->len;
+    else if (in->base != X86_REG_NONE)
+        a += gpr(v, uc, in->base);
+    if (in->index != X86_REG_NONE)
+        a += gpr(v, uc, in->index) << in->scale;
+    if (in->asz == 4)
+        a = (uint32_t)a;
+    return in->seg >= X86_FS ? a + v->cpu.seg[in->seg].base : a;
+}
+
+/* Which address of the guest's that of the host's was meant to be: bit 46 is of the operand it lies
+ * in. */
+static bool guest_address(const struct soft_vcpu *v, const ucontext_t *uc, const struct xl_place *p,
+                          uint64_t addr, uint64_t *lin)
+{
+    const struct x86_insn *in = p->insn;
+    uint64_t from[2];
+    unsigned size[2], n = 0;
+
+    if (in->mem) {
+        from[n] = operand(v, uc, p);
+        size[n++] = in->operand[in->mem - 1].size;
+    }
+    switch (in->op) {
+    case X86_OP_PUSH:
+    case X86_OP_CALL:
+    case X86_OP_CALL_IND:
+        from[n] = gpr(v, uc, X86_RSP) - 8;
+        size[n++] = 8;
+        break;
+    case X86_OP_POP:
+    case X86_OP_RET:
+        from[n] = gpr(v, uc, X86_RSP);
+        size[n++] = 8;
+        break;
+    case X86_OP_LEAVE:
+        from[n] = gpr(v, uc, X86_RBP);
+        size[n++] = 8;
+        break;
+    default: break;
+    }
+    for (unsigned i = 0; i < n; i++)
+        if (addr - (from[i] & ~ALIAS) < size[i]) {
+            *lin = addr | (from[i] & ALIAS);
+            return true;
+        }
+    return false;
+}
+
+static const struct xl_place *find_place(const struct xl *xl, uint32_t code)
+{
+    uint32_t lo = 0, hi = xl->places;
+
+    while (lo < hi) {
+        const uint32_t mid = lo + (hi - lo) / 2;
+        if (xl->place[mid].code <= code)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo && code - xl->place[lo - 1].code < xl->place[lo - 1].len ? &xl->place[lo - 1] : NULL;
+}
+
+enum { PAGE_FAULT = 14, WRITE = 2 }; /* [SDM] 3A "Interrupt 14", error code */
+
+bool xl_window_fault(struct soft_vcpu *v, ucontext_t *uc, uint64_t addr)
+{
+    struct xl *xl = &v->xl;
+    greg_t *g = uc->uc_mcontext.gregs;
+    const uint64_t code = (uint64_t)g[REG_RIP] - (uintptr_t)xl->rx;
+    const struct xl_place *p = code < xl->used ? find_place(xl, (uint32_t)code) : NULL;
+    uint64_t lin;
+
+    if (!p)
+        return false;
+    xl->window_faults++;
+    xl->window->faults++;
+    if (g[REG_TRAPNO] == PAGE_FAULT && xl->window_view == v->cpu.view_id && addr < ALIAS &&
+        guest_address(v, uc, p, addr, &lin) && install(v, lin, g[REG_ERR] & WRITE))
+        return true;
+    /* Not to be had so: the thunk has the interpreter do the instruction. */
+    g[REG_R9] = (greg_t)(uintptr_t)p->insn;
+    g[REG_R10] = (greg_t)p->rip;
+    g[REG_RIP] = (greg_t)(uintptr_t)(xl->rx + xl->last);
+    return true;
+}
+
+/* ---- life ---- */
+
+bool xl_window_possible(void)
+{
+    return xl_host_bmi2() && !xl_host_slow_pext() && low_half_is_free();
+}
+
+void xl_window_init(struct soft_vcpu *v)
+{
+    struct soft_vcpu *none = NULL;
+    struct xl_window *w;
+
+    v->xl.window_view = -1;
+    v->xl.window_mask = ~ALIAS;
+    if (v->vm->no_window || v->vm->lockstep || !v->xl.pext || !xl_window_possible() ||
+        !atomic_compare_exchange_strong(&owner, &none, v))
+        return;
+    w = soft_pages_alloc(sizeof(*w));
+    v->xl.place = soft_pages_alloc(XL_PLACES * sizeof(*v->xl.place));
+    if (!w || !v->xl.place) {
+        soft_pages_free(w, sizeof(*w));
+        atomic_store(&owner, NULL);
+        return;
+    }
+    w->khz = soft_tsc_khz();
+    w->cr3 = NO_OWNER;
+    forget(w);
+    v->xl.window = w;
+}
+
+void xl_window_destroy(struct soft_vcpu *v)
+{
+    struct xl_window *w = v->xl.window;
+
+    soft_pages_free(v->xl.place, XL_PLACES * sizeof(*v->xl.place));
+    v->xl.place = NULL;
+    if (!w)
+        return;
+    forget(w);
+    forget_slots(w);
+    soft_pages_free(w, sizeof(*w));
+    v->xl.window = NULL;
+    atomic_store(&owner, NULL);
+}
