@@ -2,7 +2,7 @@
 # Instruction tests: the decoder against Zydis, the emulator against the processor.
 
 INSN_FILES ?= /bin/busybox $(firstword $(wildcard /lib/x86_64-linux-gnu/libc.so.6))
-INSN_DIFF  := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/insn/diff*.c))
+INSN_DIFF  := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/insn/diff*.c) tests/processor.c)
 
 $(B)/insn/diff: $(INSN_DIFF) $(B)/libtrapeze.a
 	$(Q)mkdir -p $(@D)

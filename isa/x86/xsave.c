@@ -369,7 +369,7 @@ int x86_native_set_xsave(struct x86_cpu *cpu, const void *buf, size_t size)
     if (size < XSAVE_EXTENDED)
         return -EINVAL;
     bv = le64(in + XSAVE_HEADER);
-    if (size < x86_native_xsave_size(bv & n->xcr0) || bv & ~n->xcr0 ||
+    if ((size < n->xsave_size && size < x86_native_xsave_size(bv & n->xcr0)) || bv & ~n->xcr0 ||
         le64(in + XSAVE_HEADER + 8) || !mxcsr_ok(cpu, le32(in + FX_MXCSR)))
         return -EINVAL;
     le32_put(cpu->xsave + FX_MXCSR, le32(in + FX_MXCSR));

@@ -49,6 +49,10 @@ uint8_t *emu_at(uint64_t lin); /* the same for the emulator's */
 
 void gen_seed(uint64_t seed);
 uint64_t gen_random(void);
+static inline unsigned below(unsigned n) { return (unsigned)(gen_random() >> 33) % n; }
+static inline bool one_in(unsigned n) { return below(n) == 0; }
+uint64_t gen_bits(void);            /* integers and floating-point numbers of all sizes */
+void gen_xsave(uint8_t *x);         /* D_XSAVE bytes of vector and x87 state */
 void gen_insn(struct diff_case *c); /* a random instruction for c->mode */
 /* A random instruction and state for it; writes to both memories. */
 void gen_case(struct diff_case *c);

@@ -19,9 +19,6 @@ uint64_t gen_random(void)
     return seed * 0x2545f4914f6cdd1dull;
 }
 
-static unsigned below(unsigned n) { return (unsigned)(gen_random() >> 33) % n; }
-static bool one_in(unsigned n) { return below(n) == 0; }
-
 /* Integers near the interesting places. */
 static uint64_t integer(void)
 {
@@ -38,7 +35,7 @@ static uint64_t integer(void)
 }
 
 /* Bits for vector registers and operands: integers and floating-point numbers of all sizes. */
-static uint64_t bits(void)
+uint64_t gen_bits(void)
 {
     static const uint64_t v[] = {
         0,
@@ -290,7 +287,7 @@ static uint64_t target(const struct diff_case *c, unsigned size)
 static void fill(uint64_t lin, unsigned size)
 {
     for (unsigned i = 0; i < ALIGN_UP(size, 8u) + 8; i += 8) {
-        uint64_t v = bits();
+        uint64_t v = gen_bits();
         for (unsigned k = 0; k < 8; k++) {
             uint64_t at = lin + i + k;
             uint8_t *n = direct_at(at), *e = emu_at(at);
@@ -345,7 +342,7 @@ static void steer(struct diff_case *c, uint64_t to)
 
 /* ---- state ---- */
 
-static void random_xsave(uint8_t *x)
+void gen_xsave(uint8_t *x)
 {
     uint16_t fcw = (uint16_t)(0x40 | (gen_random() & 0xf00) | (one_in(8) ? below(64) : 0x3f));
     uint16_t fsw = (uint16_t)((gen_random() & 0x4700) | (one_in(3) ? gen_random() & 0x3800 : 0) |
@@ -379,9 +376,9 @@ static void random_xsave(uint8_t *x)
         le16_put(x + 32 + 16 * i + 8, e);
     }
     for (unsigned i = 160; i < 416; i += 8)
-        le64_put(x + i, bits());
+        le64_put(x + i, gen_bits());
     for (unsigned i = 576; i < D_XSAVE; i += 8)
-        le64_put(x + i, bits());
+        le64_put(x + i, gen_bits());
     le64_put(x + 512, direct_xcr0);
 }
 
@@ -537,7 +534,7 @@ void gen_case(struct diff_case *c)
         i->op == X86_OP_FXRSTOR || i->flags & X86_INSN_VSIB)
         c->before.rflags &= ~X86_AC;
     if (c->vec)
-        random_xsave(c->before.xsave);
+        gen_xsave(c->before.xsave);
     /* FP16 has no flush to zero, by which the emulator finds exact tiny results that raise an
      * unmasked underflow. DEVIATES: #XM is missing there. Which exceptions of intermediate results
      * complex multiplication reports is not documented. */

@@ -4,16 +4,13 @@
  * compatibility code segment. */
 #include <asm/prctl.h>
 #include <setjmp.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include "tests/insn/diff.h"
+#include "tests/processor.h"
 
 uint64_t direct_fs_base, direct_gs_base = 0x1230, direct_xcr0;
 
@@ -82,35 +79,30 @@ static volatile sig_atomic_t inside;
 
 static void on_signal(int sig, siginfo_t *si, void *context)
 {
-    ucontext_t *uc = context;
-    greg_t *g = uc->uc_mcontext.gregs;
-    static const int order[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
-                                   REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
-                                   REG_R12, REG_R13, REG_R14, REG_R15 };
-    uint64_t rip = (uint64_t)g[REG_RIP];
+    struct processor_fault f;
 
     (void)si;
+    processor_fault(&f, context);
     __asm__ volatile("pushfq\n andl $~0x40000, (%%rsp)\n popfq" ::: "cc", "memory"); /* AC */
-    if (!inside || (rip >= D_CODE && rip < D_CODE + 4096)) {
+    if (!inside || (f.rip >= D_CODE && f.rip < D_CODE + 4096)) {
         static const char text[] = "diff: fault outside the instruction\n";
         if (write(2, text, sizeof(text) - 1) < 0)
             _exit(3);
         _exit(3);
     }
-    for (unsigned i = 0; i < 16; i++)
-        result->after.gpr[i] = (uint64_t)g[order[i]];
-    result->after.rflags = (uint64_t)g[REG_EFL];
-    result->after.rip = rip;
-    result->vector = (int)g[REG_TRAPNO];
-    result->error = (uint32_t)g[REG_ERR];
-    result->cr2 = (uint64_t)g[REG_CR2];
-    if (running->vec && uc->uc_mcontext.fpregs)
-        memcpy(result->after.xsave, uc->uc_mcontext.fpregs, D_XSAVE);
+    memcpy(result->after.gpr, f.gpr, sizeof(f.gpr));
+    result->after.rflags = f.rflags;
+    result->after.rip = f.rip;
+    result->vector = f.vector;
+    result->error = f.error;
+    result->cr2 = f.cr2;
+    if (running->vec && f.xsave)
+        memcpy(result->after.xsave, f.xsave, D_XSAVE);
     /* A branch to the INT3s around the instruction has worked. */
     if (sig == SIGTRAP && result->vector == X86_BP && running->insn.op != X86_OP_INT3 &&
         running->insn.op != X86_OP_INT) {
         result->vector = -1;
-        result->after.rip = rip - 1;
+        result->after.rip = f.rip - 1;
     }
     siglongjmp(fault_jmp, 1);
 }
@@ -124,43 +116,18 @@ uint8_t *direct_at(uint64_t lin)
     return NULL;
 }
 
-static void map(uint64_t at, size_t size, int prot)
-{
-    void *p = mmap((void *)(uintptr_t)at, size, prot,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-    if (p != (void *)(uintptr_t)at) {
-        perror("diff: memory map");
-        exit(77);
-    }
-}
-
 void direct_setup(void)
 {
-    static uint8_t alt[65536] __attribute__((aligned(64)));
-    static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP };
-    stack_t ss = { .ss_sp = alt, .ss_size = sizeof(alt) - 8192 }; /* the copy may look behind */
-    struct sigaction sa = { .sa_sigaction = on_signal,
-                            .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
-    int fd = memfd_create("code", 0);
-    uint32_t lo, hi;
+    const int fd = processor_memory(8192);
 
-    if (fd < 0 || ftruncate(fd, 8192)) {
-        perror("diff: code");
-        exit(77);
-    }
-    code_rw = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (code_rw == MAP_FAILED ||
-        mmap((void *)(uintptr_t)D_CODE, 8192, PROT_READ | PROT_EXEC,
-             MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0) != (void *)(uintptr_t)D_CODE) {
-        perror("diff: code");
-        exit(77);
-    }
+    code_rw = processor_map(0, 8192, PROT_READ | PROT_WRITE, fd);
+    processor_map(D_CODE, 8192, PROT_READ | PROT_EXEC, fd);
     memset(code_rw, 0xcc, 8192);
     memcpy(code_rw, diff_code, (size_t)(diff_end - diff_code));
-    map(D_STATE, sizeof(struct area), PROT_READ | PROT_WRITE);
-    map(D_DATA, D_DATA_PAGES * 4096, PROT_READ | PROT_WRITE);
+    processor_map(D_STATE, sizeof(struct area), PROT_READ | PROT_WRITE, -1);
+    processor_map(D_DATA, D_DATA_PAGES * 4096, PROT_READ | PROT_WRITE, -1);
     munmap((void *)(uintptr_t)(D_DATA + D_HOLE_PAGE * 4096), 4096);
-    map(D_HIGH, D_HIGH_PAGES * 4096, PROT_READ | PROT_WRITE);
+    processor_map(D_HIGH, D_HIGH_PAGES * 4096, PROT_READ | PROT_WRITE, -1);
     for (uint64_t p = D_DATA; p < D_DATA + D_DATA_PAGES * 4096; p += 8)
         if (direct_at(p))
             le64_put(direct_at(p), gen_random());
@@ -170,11 +137,8 @@ void direct_setup(void)
 
     syscall(SYS_arch_prctl, ARCH_GET_FS, &direct_fs_base);
     syscall(SYS_arch_prctl, ARCH_SET_GS, direct_gs_base);
-    __asm__("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
-    direct_xcr0 = lo & (X86_XCR0_X87 | X86_XCR0_SSE | X86_XCR0_AVX | X86_XCR0_AVX512);
-    sigaltstack(&ss, NULL);
-    for (unsigned i = 0; i < ARRAY_LEN(signals); i++)
-        sigaction(signals[i], &sa, NULL);
+    direct_xcr0 = processor_xcr0();
+    processor_catch(on_signal);
 }
 
 void direct_run(const struct diff_case *c, struct diff_result *r)

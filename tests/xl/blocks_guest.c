@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Random blocks three ways: by the engine. A guest of its own for each way; its kernel enters a
+ * block by IRET, and halts at whatever exception ends it. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/xl/blocks.h"
+
+/* Guest-physical, and the first of them linear, too. */
+enum { RAM_SIZE = 8 << 20, TABLES = 6 << 20 };
+enum { GDT = 0x1000, IDT = 0x2000, TSS = 0x3000, STUBS = 0x4000, STACK = 0x6000, IRET = 0x7000 };
+
+static const struct engine_ops *const ops = &engine_soft;
+
+static void map_page(struct guest *g, uint64_t lin, uint64_t gpa, uint64_t flags)
+{
+    uint64_t table = TABLES;
+
+    if (!g->tables)
+        g->tables = 1;
+    for (unsigned shift = 39; shift > 12; shift -= 9) {
+        uint8_t *e = g->ram + table + (lin >> shift & 511) * 8;
+        if (!le64(e))
+            le64_put(e, (TABLES + 4096ull * g->tables++) | 7);
+        table = le64(e) & ~0xfffull;
+    }
+    le64_put(g->ram + table + (lin >> 12 & 511) * 8, gpa | flags);
+}
+
+static struct kvm_segment segment(unsigned sel, unsigned type, unsigned dpl, bool l)
+{
+    return (struct kvm_segment){ .limit = 0xffffffff,
+                                 .selector = (uint16_t)sel,
+                                 .type = (uint8_t)type,
+                                 .present = 1,
+                                 .dpl = (uint8_t)dpl,
+                                 .db = !l,
+                                 .s = 1,
+                                 .l = l,
+                                 .g = 1 };
+}
+
+static void check(int err)
+{
+    if (err) {
+        fprintf(stderr, "blocks: engine: %s\n", strerror(-err));
+        exit(77);
+    }
+}
+
+/* Interrupts use a stack of their own, so that blocks may run in the kernel's mode, too. */
+static void tables(struct guest *g)
+{
+    static const uint64_t gdt[] = { 0,
+                                    0,
+                                    0x00af9b000000ffff, /* 10: kernel code */
+                                    0x00cf93000000ffff, /* 18 */
+                                    0x00cffb000000ffff, /* 20: 32-bit user code */
+                                    0x00cff3000000ffff, /* 28 */
+                                    0x00affb000000ffff, /* 30: 64-bit user code */
+                                    0x00cf9b000000ffff /* 38: 32-bit kernel code */ };
+    uint8_t *r = g->ram;
+
+    memcpy(r + GDT, gdt, sizeof(gdt));
+    for (unsigned i = 0; i < 256; i++) {
+        uint64_t at = STUBS + 16 * MIN(i, 32u);
+        le64_put(r + IDT + 16 * i, (at & 0xffff) | 0x10 << 16 | 1ull << 32 | (at >> 16) << 48 |
+                                       (uint64_t)(i == 3 || i == 4 ? 0xee : 0x8e) << 40);
+        memset(r + at, 0xf4, 16);
+    }
+    le64_put(r + TSS + 36, STACK);
+    le16_put(r + TSS + 102, 0x68); /* no ports */
+    le16_put(r + IRET, 0xcf48);
+    for (unsigned p = 1; p < 8; p++)
+        map_page(g, p * 4096, p * 4096, 3);
+    for (unsigned p = 0; p < PAGES; p++) {
+        map_page(g, CODE + p * 4096, GUEST_CODE + p * 4096, 7);
+        map_page(g, ALIAS + p * 4096, GUEST_CODE + p * 4096, 7 | X86_PTE_NX);
+    }
+    for (unsigned p = 0; p < DATA_PAGES; p++)
+        if (p != HOLE)
+            map_page(g, DATA + p * 4096, GUEST_DATA + p * 4096, (p == RO ? 5 : 7) | X86_PTE_NX);
+    map_page(g, MMIO, 0x40000000, 7);
+    memset(r + GUEST_CODE, 0xcc, PAGES * 4096);
+    memcpy(g->kernel, r, sizeof(g->kernel));
+}
+
+void guest_setup(struct guest *g, const char *name, const struct engine_options *opt)
+{
+    struct kvm_sregs *s = &g->sregs;
+
+    g->name = name;
+    g->ram = aligned_alloc(4096, RAM_SIZE);
+    if (!g->ram)
+        exit(77);
+    memset(g->ram, 0, RAM_SIZE);
+    check(ops->open(&g->engine, opt));
+    check(ops->create_vm(g->engine, &g->vm));
+    const struct kvm_userspace_memory_region m = { .memory_size = RAM_SIZE,
+                                                   .userspace_addr = (uintptr_t)g->ram };
+    check(ops->set_user_memory_region(g->vm, &m));
+    check(ops->create_vcpu(g->vm, 0, &g->vcpu));
+    tables(g);
+    check(ops->get_sregs(g->vcpu, s));
+    s->cs = segment(0x10, 11, 0, true);
+    s->ss = segment(0x18, 3, 0, false);
+    s->ds = s->es = segment(0x2b, 3, 3, false);
+    s->gdt.base = GDT;
+    s->gdt.limit = 8 * 8 - 1;
+    s->idt.base = IDT;
+    s->idt.limit = 0xfff;
+    s->tr =
+        (struct kvm_segment){ .base = TSS, .limit = 0x67, .selector = 8, .type = 11, .present = 1 };
+    s->cr0 = 0x80010033;
+    s->cr3 = TABLES;
+    s->cr4 = 0x40620;
+    s->efer = 0xd00;
+    check(ops->set_sregs(g->vcpu, s));
+    const struct kvm_xcrs x = { .nr_xcrs = 1, .xcrs[0] = { .xcr = 0, .value = direct_xcr0 } };
+    check(ops->set_xcrs(g->vcpu, &x));
+    memcpy(g->seg, guest_soft(g)->cpu.seg, sizeof(g->seg));
+}
+
+void guest_code(struct guest *g, const uint8_t *p, uint64_t lin, unsigned n)
+{
+    memcpy(g->ram + GUEST_CODE + (lin - CODE), p, n);
+    ops->memory_written(g->vm, GUEST_CODE + (lin - CODE), n);
+}
+
+void guest_kick(struct guest *g) { ops->kick(g->vcpu); }
+
+void guest_translator(struct guest *g, bool exact, bool cold, bool peek)
+{
+    struct xl *xl = &guest_soft(g)->xl;
+
+    g->exact = xl->exact = exact;
+    xl->cold_runs = cold ? 2 : 0;
+    xl->peek = peek;
+}
+
+void guest_fill_cache(struct guest *g, unsigned room)
+{
+    struct xl *xl = &guest_soft(g)->xl;
+    const uint32_t least = 64 << 10; /* as xl_cache.c has it: with less, all is dropped */
+
+    if (xl->size - xl->used > least + room)
+        xl->used = xl->size - least - room;
+}
+
+/* Answers of a device: they depend on nothing but how many there were. */
+static void answer(struct kvm_run *run, unsigned n)
+{
+    if (run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_IN)
+        memset((uint8_t *)run + run->io.data_offset, (int)(0x11 * n + 7), 8);
+    if (run->exit_reason == KVM_EXIT_MMIO && !run->mmio.is_write)
+        memset(run->mmio.data, (int)(0x11 * n + 7), 8);
+}
+
+/* Whether a block before changed what sregs says. */
+static bool is_changed(const struct guest *g, const struct x86_cpu *cpu)
+{
+    const struct kvm_sregs *s = &g->sregs;
+    static const unsigned seg[] = { X86_DS, X86_ES, X86_FS, X86_GS };
+
+    for (unsigned i = 0; i < 4; i++) {
+        const struct x86_seg *is = &cpu->seg[seg[i]], *was = &g->seg[seg[i]];
+        if (is->sel != was->sel || is->base != was->base || is->limit != was->limit ||
+            is->attr != was->attr)
+            return true;
+    }
+    return cpu->cr0 != s->cr0 || cpu->cr3 != s->cr3 || cpu->cr4 != s->cr4 || cpu->efer != s->efer;
+}
+
+static void enter(struct guest *g, bool flush)
+{
+    struct x86_cpu *cpu = &guest_soft(g)->cpu;
+    const uint64_t *b = test.before.gpr;
+    uint8_t *frame = g->ram + STACK - 40;
+
+    memcpy(g->ram + GUEST_DATA, test.data, sizeof(test.data));
+    if (g->touched &&
+        (memcmp(g->ram, g->kernel, STACK - 4096) ||
+         memcmp(g->ram + IRET, g->kernel + IRET,
+                sizeof(g->kernel) - IRET))) { /* code at a chance address in the kernel */
+        memcpy(g->ram, g->kernel, sizeof(g->kernel));
+        ops->memory_written(g->vm, 0, sizeof(g->kernel));
+        flush = true;
+    }
+    g->touched = test.kernel;
+    if (flush || !g->halted || is_changed(g, cpu))
+        check(ops->set_sregs(g->vcpu, &g->sregs));
+    cpu->cr2 = 0; /* INT 14 shows what was there */
+    const struct kvm_regs regs = { .rax = b[0],
+                                   .rcx = b[1],
+                                   .rdx = b[2],
+                                   .rbx = b[3],
+                                   .rbp = b[5],
+                                   .rsi = b[6],
+                                   .rdi = b[7],
+                                   .r8 = b[8],
+                                   .r9 = b[9],
+                                   .r10 = b[10],
+                                   .r11 = b[11],
+                                   .r12 = b[12],
+                                   .r13 = b[13],
+                                   .r14 = b[14],
+                                   .r15 = b[15],
+                                   .rip = IRET,
+                                   .rflags = 2,
+                                   .rsp = STACK - 40 };
+    le64_put(frame, test.before.rip);
+    le64_put(frame + 8, test.kernel      ? (test.mode == 8 ? 0x10 : 0x38)
+                        : test.mode == 8 ? 0x33
+                                         : 0x23);
+    le64_put(frame + 16, test.before.rflags);
+    le64_put(frame + 24, b[X86_RSP]);
+    le64_put(frame + 32, test.kernel ? 0x18 : 0x2b);
+    check(ops->set_regs(g->vcpu, &regs));
+    check(ops->set_xsave(g->vcpu, (const struct kvm_xsave *)(const void *)test.before.xsave));
+}
+
+enum guest_end guest_run(struct guest *g, struct state *out, bool flush)
+{
+    struct kvm_run *run = g->vcpu->run;
+    struct kvm_regs regs;
+    unsigned n = 0;
+
+    enter(g, flush);
+    g->halted = false;
+    for (;;) {
+        int err = ops->run(g->vcpu);
+        if (err == -EINTR) {
+            if (stuck_run == runs)
+                return STUCK;
+            continue; /* that was for another */
+        }
+        check(err);
+        if ((run->exit_reason != KVM_EXIT_MMIO && run->exit_reason != KVM_EXIT_IO) || n == 100000)
+            break;
+        answer(run, n++);
+    }
+    check(ops->get_regs(g->vcpu, &regs));
+    *out = (struct state){ .rip = regs.rip, .vector = (int)run->exit_reason };
+    if (run->exit_reason != KVM_EXIT_HLT || regs.rip - 1 - STUBS >= 33 * 16)
+        return STRANGE;
+    g->halted = true;
+    out->vector = (int)((regs.rip - 1 - STUBS) / 16);
+    const uint8_t *f = g->ram + regs.rsp;
+    if (regs.rsp != STACK - 40) {
+        out->error = le32(f);
+        f += 8;
+    }
+    out->rip = le64(f);
+    out->rflags = le64(f + 16);
+    out->cr2 = guest_soft(g)->cpu.cr2;
+    memcpy(out->gpr,
+           (uint64_t[]){ regs.rax, regs.rcx, regs.rdx, regs.rbx, le64(f + 24), regs.rbp, regs.rsi,
+                         regs.rdi, regs.r8, regs.r9, regs.r10, regs.r11, regs.r12, regs.r13,
+                         regs.r14, regs.r15 },
+           128);
+    if (test.vec)
+        check(ops->get_xsave(g->vcpu, (struct kvm_xsave *)(void *)out->xsave));
+    return ENDED;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Random blocks three ways: by the processor. All of a case happens at fixed addresses below 4 GiB;
+ * whatever ends it is a signal. */
+#include <setjmp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "isa/x86/native.h"
+#include "tests/processor.h"
+#include "tests/xl/blocks.h"
+
+uint64_t direct_fs_base, direct_gs_base, direct_xcr0;
+uint8_t *processor_code, *processor_data;
+uint32_t xsave_end;
+
+struct area {
+    uint64_t gpr[16], flags;
+    uint32_t target, selector, mask, pad;
+    uint8_t fill[4096 - 152];
+    uint8_t in[XSAVE];
+};
+_Static_assert(offsetof(struct area, in) == 4096, "as the assembly says");
+#define AREA ((struct area *)(uintptr_t)STATE)
+
+void blocks_enter(void);
+__asm__(".pushsection .text\n.set A, 0x0e010000\nblocks_enter:\n"
+        " mov $0x2b, %eax\n mov %eax, %ds\n mov %eax, %es\n"
+        " mov A+144, %eax\n xor %edx, %edx\n xrstor64 A+4096\n"
+        " mov A+32, %rsp\n sub $8, %rsp\n mov (%rsp), %rax\n mov %rax, A+152\n"
+        " mov A+128, %rax\n mov %rax, (%rsp)\n"
+        " mov A+152, %rcx\n popfq\n mov %rcx, -8(%rsp)\n"
+        " mov A+0, %rax\n mov A+8, %rcx\n mov A+16, %rdx\n mov A+24, %rbx\n mov A+40, %rbp\n"
+        " mov A+48, %rsi\n mov A+56, %rdi\n mov A+64, %r8\n mov A+72, %r9\n mov A+80, %r10\n"
+        " mov A+88, %r11\n mov A+96, %r12\n mov A+104, %r13\n mov A+112, %r14\n mov A+120, %r15\n"
+        " ljmp *A+136\n.popsection\n");
+
+static sigjmp_buf fault_jmp;
+static struct state *native_out;
+static volatile sig_atomic_t inside;
+static pthread_t self;
+static void (*on_crash)(int sig, uint64_t rip);
+static struct sigaction engine_segv;
+
+static void on_signal(int sig, siginfo_t *si, void *context)
+{
+    struct state *s = native_out;
+    struct processor_fault f;
+
+    processor_fault(&f, context);
+    if (!inside) {
+        static bool again, with_engine;
+        if (sig == SIGALRM) /* just too late */
+            return;
+        if (sig == SIGSEGV && engine_segv.sa_sigaction && !with_engine) {
+            with_engine = true; /* it comes back to here with what is not its own */
+            engine_segv.sa_sigaction(sig, si, context);
+            with_engine = false;
+            return;
+        }
+        signal(sig, SIG_DFL);
+        if (!again) {
+            again = true;
+            on_crash(sig, f.rip);
+        }
+        return;
+    }
+    memcpy(s->gpr, f.gpr, sizeof(f.gpr));
+    s->rflags = f.rflags;
+    s->rip = f.rip;
+    s->vector = sig == SIGALRM ? -1 : f.vector;
+    s->error = f.error;
+    s->cr2 = f.cr2;
+    if (test.vec)
+        memcpy(s->xsave, f.xsave, xsave_end);
+    siglongjmp(fault_jmp, 1);
+}
+
+void processor_faults_first(void)
+{
+    struct sigaction sa;
+
+    sigaction(SIGSEGV, NULL, &sa);
+    if (sa.sa_sigaction == on_signal)
+        return;
+    engine_segv = sa;
+    sa = (struct sigaction){ .sa_sigaction = on_signal,
+                             .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+    sigaction(SIGSEGV, &sa, NULL);
+}
+
+void processor_setup(void (*crash)(int sig, uint64_t rip))
+{
+    const size_t code = PAGES * 4096, data = DATA_PAGES * 4096;
+    int fd = processor_memory(code);
+
+    on_crash = crash;
+    self = pthread_self();
+    processor_map(CODE, code, PROT_READ | PROT_WRITE | PROT_EXEC, fd);
+    processor_code = processor_map(ALIAS, code, PROT_READ | PROT_WRITE, fd);
+    memset(processor_code, 0xcc, code);
+    processor_map(STATE, sizeof(struct area), PROT_READ | PROT_WRITE, -1);
+    fd = processor_memory(data);
+    processor_data = processor_map(0, data, PROT_READ | PROT_WRITE, fd);
+    processor_map(DATA, data, PROT_READ | PROT_WRITE, fd);
+    mprotect((void *)(uintptr_t)(DATA + RO * 4096), 4096, PROT_READ);
+    /* A fault there is to find it present. */
+    (void)*(volatile uint8_t *)(uintptr_t)(DATA + RO * 4096);
+    munmap((void *)(uintptr_t)(DATA + HOLE * 4096), 4096);
+    direct_xcr0 = processor_xcr0();
+    xsave_end = MIN(x86_native_xsave_size(direct_xcr0), (uint32_t)XSAVE);
+    processor_catch(on_signal);
+    const struct sigaction sa = { .sa_sigaction = on_signal,
+                                  .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
+    sigaction(SIGALRM, &sa, NULL);
+}
+
+void processor_stop(void)
+{
+    if (inside)
+        pthread_kill(self, SIGALRM);
+}
+
+void processor_run(struct state *out)
+{
+    struct area *a = AREA;
+
+    memcpy(processor_data, test.data, sizeof(test.data));
+    memcpy(a->gpr, test.before.gpr, sizeof(a->gpr));
+    a->flags = test.before.rflags;
+    a->target = (uint32_t)test.before.rip;
+    a->selector = test.mode == 8 ? 0x33 : 0x23;
+    a->mask = (uint32_t)direct_xcr0;
+    memcpy(a->in, test.before.xsave, XSAVE);
+    native_out = out;
+    if (!sigsetjmp(fault_jmp, 0)) {
+        inside = 1;
+        blocks_enter();
+    }
+    inside = 0;
+    __asm__ volatile("pushq $0x202\n popfq\n cld\n fninit" ::: "cc", "memory");
+}
