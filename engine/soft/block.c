@@ -9,11 +9,19 @@
 
 #include "engine/soft/soft.h"
 
-_Static_assert(offsetof(struct soft_block, page_next) == 64, "one cache line");
+_Static_assert(sizeof(struct soft_block) == 64 && sizeof(struct soft_follow) == 64,
+               "one cache line");
+
+_Static_assert(sizeof(struct soft_follow) + sizeof(struct soft_block) +
+                       SOFT_BLOCK_MAX * sizeof(struct x86_insn) + 3 * sizeof(struct soft_codepage) <
+                   4096,
+               "ROOM");
 
 enum {
     INSN_MAX = 15,
     MAX_BYTES = SOFT_BLOCK_MAX * 8, /* of guest code in a block */
+    CHUNK = 32,                     /* of it, copied at a time */
+    ROOM = 4096,                    /* more than a block and its page need */
     HOT_HITS = 64,                  /* this many stores into a page's code … */
     HOT_SPAN = 2000 /* … each within so many built blocks of the last: do not cache it now */
 };
@@ -37,6 +45,11 @@ static const uint8_t *page_of(const uint8_t *host)
     return (const uint8_t *)ALIGN_DOWN((uintptr_t)host, 0x1000);
 }
 
+static struct soft_follow *follow_of(struct soft_block *b)
+{
+    return (struct soft_follow *)(void *)b - 1;
+}
+
 static struct soft_codepage **page_bucket(struct soft_cache *c, const uint8_t *page)
 {
     return &c->pages[((uintptr_t)page >> 12) % SOFT_PAGE_HASH];
@@ -54,8 +67,8 @@ static struct soft_codepage *page_find(struct soft_cache *c, const uint8_t *page
 int soft_cache_init(struct soft_cache *c, size_t size)
 {
     c->size = size;
-    c->arena = soft_pages_alloc(c->size);
-    c->hash = soft_pages_alloc(SOFT_BLOCK_HASH * sizeof(*c->hash));
+    c->arena = soft_arena_alloc(c->size);
+    c->hash = soft_arena_alloc(SOFT_BLOCK_HASH * sizeof(*c->hash));
     c->pages = soft_pages_alloc(SOFT_PAGE_HASH * sizeof(*c->pages));
     c->recent = soft_pages_alloc(SOFT_RECENT * sizeof(*c->recent));
     return c->arena && c->hash && c->pages && c->recent ? 0 : -ENOMEM;
@@ -117,9 +130,9 @@ void soft_cache_invalidate(struct soft_vcpu *v, const uint8_t *host, unsigned le
             if (b->host < host + len && host < b->host + b->bytes) {
                 unhash(c, b);
                 xl_drop(v, b);
-                if (b->guarded) {
-                    unhash(c, b->guarded);
-                    xl_drop(v, b->guarded);
+                if (!b->count) {
+                    unhash(c, b->other);
+                    xl_drop(v, b->other);
                 }
                 *at = b->page_next;
                 hit = true;
@@ -249,6 +262,7 @@ static void *arena_take(struct soft_cache *c, size_t size)
     if (size > c->size - c->used)
         return NULL;
     c->used += size;
+    soft_pages_present(c->arena, &c->present, c->used + ROOM, c->size); /* for the next, too */
     return p;
 }
 
@@ -277,20 +291,31 @@ bool soft_ends_block(const struct x86_insn *insn)
            insn->op == X86_OP_POP_SEG || insn->op == X86_OP_LOAD_FAR_PTR;
 }
 
-static void decode(struct soft_block *b, const uint8_t *code, unsigned avail, unsigned mode,
+/* From a copy of the code, which is made as far as it is needed. */
+static void decode(struct soft_block *b, uint8_t *copy, unsigned avail, unsigned mode,
                    bool lockstep)
 {
-    b->count = b->bytes = b->runs = 0;
+    unsigned have = 0;
+
+    b->count = 0;
+    b->bytes = 0;
     b->native = false;
     while (b->count < SOFT_BLOCK_MAX && b->bytes < avail) {
         struct x86_insn *insn = &b->insn[b->count];
-        if (x86_decode(insn, code + b->bytes, avail - b->bytes, mode) != X86_DECODE_OK)
+        if (b->bytes + (unsigned)INSN_MAX > have && have < avail) {
+            if (avail - have >= CHUNK)
+                memcpy(copy + have, b->host + have, CHUNK);
+            else
+                memcpy(copy + have, b->host + have, avail - have);
+            have = MIN(have + CHUNK, avail);
+        }
+        if (x86_decode(insn, copy + b->bytes, have - b->bytes, mode) != X86_DECODE_OK)
             break;
         const bool alone = lockstep && lockstep_alone(insn);
         if (alone && b->count)
             break;
         x86_bind(insn);
-        b->native |= x86_is_native(insn);
+        b->native |= insn->op >= X86_OP_FPU && x86_is_native(insn);
         b->count++;
         b->bytes = (uint16_t)(b->bytes + insn->len);
         if (alone || soft_ends_block(insn))
@@ -302,11 +327,14 @@ static void decode(struct soft_block *b, const uint8_t *code, unsigned avail, un
  * by who stores, one before it by the comparison. */
 static void mark(struct soft_vcpu *v, struct soft_codepage *p, const struct soft_block *b)
 {
+    const uint64_t lines = block_lines(b);
     bool became;
 
+    if (!(lines & ~p->lines))
+        return;
     pthread_mutex_lock(&v->vm->code_lock);
     became = atomic_load(p->shared) == 0;
-    p->lines |= block_lines(b);
+    p->lines |= lines;
     atomic_fetch_or(p->shared, p->lines);
     pthread_mutex_unlock(&v->vm->code_lock);
     if (!became)
@@ -318,12 +346,7 @@ static void mark(struct soft_vcpu *v, struct soft_codepage *p, const struct soft
     }
 }
 
-static bool has_room(const struct soft_cache *c)
-{
-    return c->size - c->used >= sizeof(struct soft_block) +
-                                    SOFT_BLOCK_MAX * sizeof(struct x86_insn) +
-                                    sizeof(struct soft_codepage) + 64;
-}
+static bool has_room(const struct soft_cache *c) { return c->size - c->used >= ROOM; }
 
 static bool is_hot(const struct soft_cache *c, const struct soft_codepage *p)
 {
@@ -387,9 +410,9 @@ static struct soft_block *build_crossing(struct soft_vcpu *v, const uint8_t *hos
     arena_take(c, sizeof(*b) + sizeof(b->insn[0]));
     guard = arena_take(c, sizeof(*guard));
     *guard = (struct soft_block){
-        .host = second, .bytes = (uint16_t)(b->bytes - have), .key = (uint8_t)key, .guarded = b
+        .host = second, .bytes = (uint16_t)(b->bytes - have), .key = (uint8_t)key, .other = b
     };
-    b->guard = guard;
+    b->other = guard;
     struct soft_block **bucket = &c->hash[block_hash(host, key)];
     b->hash_next = *bucket;
     *bucket = b;
@@ -402,7 +425,7 @@ static struct soft_block *build_crossing(struct soft_vcpu *v, const uint8_t *hos
 /* The first page does not tell which the second is. */
 static bool same_crossing(struct soft_vcpu *v, const struct soft_block *b, uint64_t next)
 {
-    return x86_code_host_next(&v->cpu, next) == b->guard->host;
+    return x86_code_host_next(&v->cpu, next) == b->other->host;
 }
 
 static __attribute__((noinline)) struct soft_block *build(struct soft_vcpu *v, const uint8_t *host,
@@ -416,9 +439,12 @@ static __attribute__((noinline)) struct soft_block *build(struct soft_vcpu *v, c
 
     if (!has_room(c))
         soft_cache_flush(v);
-    pthread_mutex_lock(&v->vm->code_lock);
-    p = page_make(v, page_of(host));
-    pthread_mutex_unlock(&v->vm->code_lock);
+    p = page_find(c, page_of(host)); /* only this thread changes them */
+    if (!p) {
+        pthread_mutex_lock(&v->vm->code_lock);
+        p = page_make(v, page_of(host));
+        pthread_mutex_unlock(&v->vm->code_lock);
+    }
     if (!p)
         return NULL;
     c->built++;
@@ -426,20 +452,16 @@ static __attribute__((noinline)) struct soft_block *build(struct soft_vcpu *v, c
         v->stat.hot_steps++;
         return NULL;
     }
+    /* The emulator's blocks are linked; with the translator only those it leaves to it for good. */
+    const bool follows = !v->xl.on || key == 2;
     b = (struct soft_block *)(void *)(c->arena + c->used);
-    b->host = host;
-    b->key = (uint8_t)key;
-    b->next_generation = 0;
-    b->xl = NULL;
-    b->xl_parts = NULL;
-    b->xl_generation = 0;
-    b->crosses = 0;
-    b->guard = b->guarded = NULL;
+    if (follows)
+        *follow_of(++b) = (struct soft_follow){ .generation = 0 };
+    *b = (struct soft_block){ .host = host, .key = (uint8_t)key, .follows = follows };
     const uint64_t flushes = v->stat.cache_flushes;
     uint64_t seen;
     do {
         const uint64_t begin = soft_rdtsc();
-        memcpy(copy, host, avail);
         decode(b, copy, avail, v->cpu.code, v->lock);
         v->stat.decode_tsc += soft_rdtsc() - begin;
         v->stat.insns_decoded += b->count;
@@ -455,7 +477,8 @@ static __attribute__((noinline)) struct soft_block *build(struct soft_vcpu *v, c
 
     if (v->lock)
         lockstep_built(b, copy);
-    arena_take(c, sizeof(*b) + b->count * sizeof(b->insn[0]));
+    arena_take(c, (follows ? sizeof(struct soft_follow) : 0) + sizeof(*b) +
+                      b->count * sizeof(b->insn[0]));
     bucket = &c->hash[block_hash(host, key)];
     b->hash_next = *bucket;
     *bucket = b;
@@ -549,10 +572,11 @@ const struct x86_insn *soft_block_next(struct x86_cpu *cpu, const struct x86_ins
     if (unlikely(atomic_load_explicit(&v->attention, memory_order_relaxed) | cpu->shadow) ||
         unlikely(--v->countdown < 0))
         return NULL;
-    if (likely(b->next_generation == cpu->generation && b->next_mode == cpu->mode_key)) {
+    struct soft_follow *f = b->follows ? follow_of(b) : NULL;
+    if (likely(f && f->generation == cpu->generation && f->mode == cpu->mode_key)) {
         for (unsigned i = 0; i < 2; i++)
-            if (likely(b->next[i].rip == rip && b->next[i].block)) {
-                n = b->next[i].block;
+            if (likely(f->next[i].rip == rip && f->next[i].block)) {
+                n = f->next[i].block;
                 goto found;
             }
     }
@@ -560,15 +584,15 @@ const struct x86_insn *soft_block_next(struct x86_cpu *cpu, const struct x86_ins
     if (!n || n->crosses)
         return NULL;
     /* Building may have emptied the arena, b with it: then the generation has changed. */
-    if (cpu->mode_key & (X86_KEY_CODE64 | X86_KEY_FLAT) && !cpu->stop) {
-        if (b->next_generation != cpu->generation || b->next_mode != cpu->mode_key) {
-            b->next_generation = cpu->generation;
-            b->next_mode = cpu->mode_key;
-            b->next[0].block = b->next[1].block = NULL;
+    if (f && cpu->mode_key & (X86_KEY_CODE64 | X86_KEY_FLAT) && !cpu->stop) {
+        if (f->generation != cpu->generation || f->mode != cpu->mode_key) {
+            f->generation = cpu->generation;
+            f->mode = cpu->mode_key;
+            f->next[0].block = f->next[1].block = NULL;
         }
-        unsigned slot = b->next[0].block != NULL;
-        b->next[slot].rip = rip;
-        b->next[slot].block = n;
+        unsigned slot = f->next[0].block != NULL;
+        f->next[slot].rip = rip;
+        f->next[slot].block = n;
     }
     cpu->stop = 0;
 found:

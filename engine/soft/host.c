@@ -152,3 +152,39 @@ void soft_pages_free(void *p, size_t size)
     if (p)
         munmap(p, size);
 }
+
+enum { PRESENT_STEP = 128 << 10 };
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_READ  22
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* [madvise(2)] Errors do not matter: kernels before 5.14 do it page by page. */
+void soft_pages_present(void *p, size_t *present, size_t used, size_t size)
+{
+    while (*present < MIN(used, size)) {
+        const size_t n = MIN(size - *present, (size_t)PRESENT_STEP);
+        madvise((uint8_t *)p + *present, n, MADV_POPULATE_WRITE);
+        *present += n;
+    }
+}
+
+void soft_code_present(void *rw, void *rx, size_t *present, size_t used, size_t size)
+{
+    const size_t from = *present;
+
+    soft_pages_present(rw, present, used, size);
+    if (*present > from)
+        madvise((uint8_t *)rx + from, *present - from, MADV_POPULATE_READ);
+}
+
+/* Filled from its start on, and looked at here and there: large pages save TLB misses. */
+void *soft_arena_alloc(size_t size)
+{
+    void *p = soft_pages_alloc(size);
+
+    if (p)
+        madvise(p, size, MADV_HUGEPAGE);
+    return p;
+}

@@ -260,7 +260,7 @@ static bool take_block(struct lockstep *l, struct soft_block *b)
     l->is_repeated = repeated(l->insn[0]);
     memcpy(l->code, b->host, b->crosses ? b->crosses : l->bytes);
     if (b->crosses)
-        memcpy(l->code + b->crosses, b->guard->host, l->bytes - b->crosses);
+        memcpy(l->code + b->crosses, b->other->host, l->bytes - b->crosses);
     if (l->vector)
         xl_fpu_put(v);
     for (unsigned n = 0; b && !b->crosses && n < l->count;

@@ -53,33 +53,39 @@ struct soft_vm {
 
 /* ---- decoded blocks (block.c) ---- */
 
-/* What look-ups and links need fills the first cache line. */
+/* A cache line, and then its instructions. */
 struct soft_block {
     const uint8_t *host; /* its first byte */
     struct soft_block *hash_next;
     uint8_t key, count;
     uint16_t bytes;
-    uint32_t next_mode;       /* cpu->mode_key and … */
-    uint64_t next_generation; /* … cpu->generation for which next[] holds */
-    struct {
-        uint64_t rip;
-        struct soft_block *block;
-    } next[2]; /* what followed it */
-    struct soft_block *page_next;
-    struct xl_block *xl;      /* translations that start with it and … */
-    struct xl_part *xl_parts; /* … that go on into it, if made since the last flush of those */
-    uint32_t xl_generation;
     uint8_t runs; /* how often xl_run.c had it interpreted */
     bool native;  /* has instructions that run on the host's vector or x87 unit */
+    bool follows; /* a struct soft_follow lies before it */
     /* One instruction that reaches into another page: bytes in the first page. Which the second is
      * depends on the address space, so a jump from within the first page alone does not lead here.
      */
     uint8_t crosses;
+    struct soft_block *page_next;
+    struct xl_block *xl;      /* translations that start with it and … */
+    struct xl_part *xl_parts; /* … that go on into it, if made since the last flush of those */
+    uint32_t xl_generation;
     uint32_t sum; /* of its bytes (lockstep) */
-    /* Of the bytes in the second page, if crosses: a block that stands for them there, of no
+    /* If crosses, of the bytes in the second page: a block that stands for them there, of no
      * instructions; and the way back from that. */
-    struct soft_block *guard, *guarded;
-    struct x86_insn insn[] __attribute__((aligned(64)));
+    struct soft_block *other;
+    struct x86_insn insn[];
+};
+
+/* What followed a block, for the emulator. */
+struct soft_follow {
+    uint32_t mode;       /* cpu->mode_key and … */
+    uint64_t generation; /* … cpu->generation for which this holds */
+    struct {
+        uint64_t rip;
+        struct soft_block *block;
+    } next[2];
+    uint64_t unused[2];
 };
 
 /* What one vCPU has decoded from one page. */
@@ -109,7 +115,7 @@ struct soft_recent {
 
 struct soft_cache {
     uint8_t *arena;
-    size_t used, size;
+    size_t used, size, present;   /* present: its pages exist so far */
     struct soft_block **hash;     /* (v) */
     struct soft_recent *recent;   /* (v) */
     struct soft_codepage **pages; /* (c) */
@@ -226,7 +232,12 @@ WARN_UNUSED int soft_code_alloc(void **rw, void **rx, size_t size);
 void soft_code_free(void *rw, void *rx, size_t size);
 /* Zeroed address space; pages come into being when touched. NULL if there is none. */
 void *soft_pages_alloc(size_t size);
+void *soft_arena_alloc(size_t size); /* the same */
 void soft_pages_free(void *p, size_t size);
+/* Brings the pages behind *present into being, several at a time, so that [0, used) has them; up to
+ * size. Cheaper than one by one as they are touched. */
+void soft_pages_present(void *p, size_t *present, size_t used, size_t size);
+void soft_code_present(void *rw, void *rx, size_t *present, size_t used, size_t size);
 
 /* ---- memory.c ---- */
 int soft_set_memory(struct engine_vm *, const struct kvm_userspace_memory_region *);

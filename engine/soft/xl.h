@@ -160,7 +160,8 @@ struct xl {
     uint8_t *cross_host[2]; /* where they come from */
     unsigned cross_first, cross_size;
     uint8_t *arena;
-    size_t arena_used;
+    size_t arena_used, arena_present;
+    size_t code_present;
     uint8_t *stack;
     uint32_t generation;           /* counts flushes of the code */
     uint64_t seed[2], seeded;      /* of salts */

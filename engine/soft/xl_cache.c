@@ -407,9 +407,11 @@ struct xl_block *xl_find(struct soft_vcpu *v, struct soft_block *sb, bool twin)
     }
     b = xl_arena(xl, sizeof(*b));
     *b = (struct xl_block){ .rip = rip, .key = key, .next = sb->xl };
-    const uint64_t begin = soft_rdtsc();
+    const uint64_t begin = soft_rdtsc(), decode = v->stat.decode_tsc;
+    soft_pages_present(xl->arena, &xl->arena_present, xl->arena_used + ARENA_ROOM, xl->size);
+    soft_code_present(xl->rw, xl->rx, &xl->code_present, xl->used + ROOM, xl->size);
     xl_translate(v, sb, b);
-    xl->translate_tsc += soft_rdtsc() - begin;
+    xl->translate_tsc += soft_rdtsc() - begin - (v->stat.decode_tsc - decode);
     if (v->vm->perf) {
         xl_fpu_put(v);
         xl_perf_block(v, rip, b->code, xl->used);

@@ -24,131 +24,172 @@ static void written(struct xl_tr *t, unsigned reg)
         t->r10 = 0;
 }
 
-static void rex(struct xl_tr *t, unsigned w, unsigned r, unsigned x, unsigned b)
-{
-    unsigned v = 0x40 | (w ? 8 : 0) | (r >> 3) << 2 | (x >> 3) << 1 | b >> 3;
+/* Some bytes of an instruction, stored at once: a store of each byte would wait for the one before
+ * it to tell where it goes. What lies behind the code may be overwritten by that. */
+struct some {
+    uint64_t v;
+    unsigned n;
+};
 
-    if (v != 0x40)
-        xl_b(t, v);
+static inline void add(struct some *s, uint64_t byte)
+{
+    s->v |= byte << 8 * s->n;
+    s->n++;
 }
 
-static void opcode(struct xl_tr *t, unsigned op)
+static inline void put(struct xl_tr *t, const struct some *s)
+{
+    memcpy(t->p, &s->v, 8);
+    t->p += s->n;
+}
+
+static inline void put_with(struct xl_tr *t, const struct some *s, uint32_t v)
+{
+    memcpy(t->p, &s->v, 8);
+    memcpy(t->p + s->n, &v, 4);
+    t->p += s->n + 4;
+}
+
+static inline void rex(struct some *s, unsigned w, unsigned r, unsigned x, unsigned b)
+{
+    unsigned v = (w ? 8u : 0) | (r >> 3) << 2 | (x >> 3) << 1 | b >> 3;
+
+    if (v)
+        add(s, 0x40 | v);
+}
+
+static inline void opcode(struct some *s, unsigned op)
 {
     if (op > 0xff)
-        xl_b(t, op >> 8);
-    xl_b(t, op & 0xff);
+        add(s, op >> 8);
+    add(s, op & 0xff);
 }
 
 void xl_rr(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, unsigned rm)
 {
+    struct some s = { 0, 0 };
+
     written(t, reg);
     written(t, rm);
-    rex(t, w, reg, 0, rm);
-    opcode(t, op);
-    xl_b(t, 0xc0 | (reg & 7) << 3 | (rm & 7));
+    rex(&s, w, reg, 0, rm);
+    opcode(&s, op);
+    add(&s, 0xc0 | (reg & 7) << 3 | (rm & 7));
+    put(t, &s);
 }
 
 void xl_rm(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, unsigned base, int32_t disp)
 {
+    const unsigned mod = disp || (base & 7) == 5 ? 0x80 : 0;
+    struct some s = { 0, 0 };
+
     if (op != 0x89)
         written(t, reg);
-    rex(t, w, reg, 0, base);
-    opcode(t, op);
-    xl_b(t, (disp ? 0x80 : (base & 7) == 5 ? 0x80 : 0) | (reg & 7) << 3 | (base & 7));
+    rex(&s, w, reg, 0, base);
+    opcode(&s, op);
+    add(&s, mod | (reg & 7) << 3 | (base & 7));
     if ((base & 7) == 4)
-        xl_b(t, 0x24);
-    if (disp || (base & 7) == 5)
-        xl_i32(t, (uint32_t)disp);
+        add(&s, 0x24);
+    if (mod)
+        put_with(t, &s, (uint32_t)disp);
+    else
+        put(t, &s);
 }
 
 void xl_gs(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, int32_t disp)
 {
+    struct some s = { 0x65, 1 };
+
     if (op != 0x89)
         written(t, reg);
-    xl_b(t, 0x65);
-    rex(t, w, reg, 0, 0);
-    opcode(t, op);
-    xl_b(t, 4 | (reg & 7) << 3);
-    xl_b(t, 0x25);
-    xl_i32(t, (uint32_t)disp);
+    rex(&s, w, reg, 0, 0);
+    opcode(&s, op);
+    add(&s, 4 | (reg & 7) << 3);
+    add(&s, 0x25);
+    put_with(t, &s, (uint32_t)disp);
 }
 
 void xl_gsx(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, unsigned index, unsigned scale,
             int32_t disp)
 {
+    struct some s = { 0x65, 1 };
+
     written(t, reg);
-    xl_b(t, 0x65);
-    rex(t, w, reg, index, 0);
-    opcode(t, op);
-    xl_b(t, 4 | (reg & 7) << 3);
-    xl_b(t, scale << 6 | (index & 7) << 3 | 5);
-    xl_i32(t, (uint32_t)disp);
+    rex(&s, w, reg, index, 0);
+    opcode(&s, op);
+    add(&s, 4 | (reg & 7) << 3);
+    add(&s, scale << 6 | (index & 7) << 3 | 5);
+    put_with(t, &s, (uint32_t)disp);
 }
 
 void xl_gsb(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, unsigned base, int32_t disp)
 {
+    struct some s = { 0x65, 1 };
+
     written(t, reg);
-    xl_b(t, 0x65);
-    rex(t, w, reg, 0, base);
-    opcode(t, op);
-    xl_b(t, 0x80 | (reg & 7) << 3 | (base & 7));
+    rex(&s, w, reg, 0, base);
+    opcode(&s, op);
+    add(&s, 0x80 | (reg & 7) << 3 | (base & 7));
     if ((base & 7) == 4)
-        xl_b(t, 0x24);
-    xl_i32(t, (uint32_t)disp);
+        add(&s, 0x24);
+    put_with(t, &s, (uint32_t)disp);
+}
+
+/* ModRM and SIB of base + index (XL_NO_INDEX: none) << scale + disp, the displacement, and out. */
+static inline void put_address(struct xl_tr *t, struct some *s, unsigned reg, unsigned base,
+                               unsigned index, unsigned scale, int32_t disp)
+{
+    const bool d8 = disp >= -128 && disp < 128;
+    const unsigned mod = !disp && (base & 7) != 5 ? 0 : d8 ? 0x40 : 0x80;
+
+    if (index != XL_NO_INDEX || (base & 7) == 4) {
+        add(s, mod | (reg & 7) << 3 | 4);
+        add(s, scale << 6 | (index == XL_NO_INDEX ? 4u : index & 7) << 3 | (base & 7));
+    } else {
+        add(s, mod | (reg & 7) << 3 | (base & 7));
+    }
+    if (mod == 0x80) {
+        put_with(t, s, (uint32_t)disp);
+        return;
+    }
+    if (mod)
+        add(s, (uint8_t)disp);
+    put(t, s);
 }
 
 void xl_modrm_ref(struct xl_tr *t, unsigned reg, const struct xl_ref *m)
 {
-    bool d8 = m->disp >= -128 && m->disp < 128;
-    unsigned mod = !m->disp && (m->base & 7) != 5 ? 0 : d8 ? 0x40 : 0x80;
+    struct some s = { 0, 0 };
 
-    if (m->index == XL_NO_INDEX) {
-        xl_b(t, mod | (reg & 7) << 3 | (m->base & 7));
-        if ((m->base & 7) == 4)
-            xl_b(t, 0x24);
-    } else {
-        xl_b(t, mod | (reg & 7) << 3 | 4);
-        xl_b(t, (m->index & 7) << 3 | (m->base & 7));
-    }
-    if (mod == 0x40)
-        xl_b(t, (uint8_t)m->disp);
-    else if (mod)
-        xl_i32(t, (uint32_t)m->disp);
+    put_address(t, &s, reg, m->base, m->index, 0, m->disp);
 }
 
 void xl_op_ref(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, const struct xl_ref *m)
 {
+    struct some s = { 0, 0 };
+
     if (op != 0x89)
         written(t, reg);
-    rex(t, w, reg, m->index == XL_NO_INDEX ? 0 : m->index, m->base);
-    opcode(t, op);
-    xl_modrm_ref(t, reg, m);
+    rex(&s, w, reg, m->index == XL_NO_INDEX ? 0 : m->index, m->base);
+    opcode(&s, op);
+    put_address(t, &s, reg, m->base, m->index, 0, m->disp);
 }
 
 void xl_lea(struct xl_tr *t, unsigned w, unsigned reg, int base, int index, unsigned scale,
             int32_t disp)
 {
+    struct some s = { 0, 0 };
+
     written(t, reg);
-    rex(t, w, reg, index < 0 ? 0 : (unsigned)index, base < 0 ? 0 : (unsigned)base);
-    xl_b(t, 0x8d);
+    rex(&s, w, reg, index < 0 ? 0 : (unsigned)index, base < 0 ? 0 : (unsigned)base);
+    add(&s, 0x8d);
     if (base < 0) {
-        xl_b(t, 4 | (reg & 7) << 3);
-        xl_b(t, scale << 6 | (index < 0 ? 4u : (unsigned)index & 7) << 3 | 5);
-        xl_i32(t, (uint32_t)disp);
+        add(&s, 4 | (reg & 7) << 3);
+        add(&s, scale << 6 | (index < 0 ? 4u : (unsigned)index & 7) << 3 | 5);
+        put_with(t, &s, (uint32_t)disp);
         return;
     }
-    bool d8 = disp >= -128 && disp < 128;
-    unsigned mod = !disp && (base & 7) != 5 ? 0 : d8 ? 0x40 : 0x80;
-    if (index >= 0 || (base & 7) == 4) {
-        xl_b(t, mod | (reg & 7) << 3 | 4);
-        xl_b(t, scale << 6 | (index < 0 ? 4u : (unsigned)index & 7) << 3 | (base & 7));
-    } else {
-        xl_b(t, mod | (reg & 7) << 3 | (base & 7));
-    }
-    if (mod == 0x40)
-        xl_b(t, (uint8_t)disp);
-    else if (mod)
-        xl_i32(t, (uint32_t)disp);
+    put_address(t, &s, reg, (unsigned)base, index < 0 ? (unsigned)XL_NO_INDEX : (unsigned)index,
+                scale, disp);
 }
 
 void xl_mov(struct xl_tr *t, unsigned w, unsigned dst, unsigned src)
@@ -158,19 +199,21 @@ void xl_mov(struct xl_tr *t, unsigned w, unsigned dst, unsigned src)
 
 void xl_imm(struct xl_tr *t, unsigned reg, uint64_t v)
 {
+    const bool u32 = v <= 0xffffffff, s32 = (uint64_t)(int32_t)v == v;
+    struct some s = { 0, 0 };
+
     written(t, reg);
-    if (v <= 0xffffffff) {
-        rex(t, 0, 0, 0, reg);
-        xl_b(t, 0xb8 | (reg & 7));
-        xl_i32(t, (uint32_t)v);
-    } else if ((uint64_t)(int32_t)v == v) {
-        rex(t, 1, 0, 0, reg);
-        xl_b(t, 0xc7);
-        xl_b(t, 0xc0 | (reg & 7));
-        xl_i32(t, (uint32_t)v);
+    rex(&s, !u32, 0, 0, reg);
+    if (u32 || !s32) {
+        add(&s, 0xb8 | (reg & 7));
     } else {
-        rex(t, 1, 0, 0, reg);
-        xl_b(t, 0xb8 | (reg & 7));
+        add(&s, 0xc7);
+        add(&s, 0xc0 | (reg & 7));
+    }
+    if (u32 || s32) {
+        put_with(t, &s, (uint32_t)v);
+    } else {
+        put(t, &s);
         xl_i64(t, v);
     }
 }
@@ -178,45 +221,47 @@ void xl_imm(struct xl_tr *t, unsigned reg, uint64_t v)
 /* VEX.LZ.F3.0F38.W1 F5 /r */
 void xl_pext(struct xl_tr *t, unsigned dst, unsigned src, int32_t gs_mask)
 {
+    struct some s = { 0x65 | 0xc4 << 8, 2 };
+
     written(t, dst);
-    xl_b(t, 0x65);
-    xl_b(t, 0xc4);
-    xl_b(t, (dst & 8 ? 0 : 0x80) | 0x60 | 2);
-    xl_b(t, 0x80 | (~src & 15) << 3 | 2);
-    xl_b(t, 0xf5);
-    xl_b(t, 4 | (dst & 7) << 3);
-    xl_b(t, 0x25);
-    xl_i32(t, (uint32_t)gs_mask);
+    add(&s, (dst & 8 ? 0 : 0x80) | 0x60 | 2);
+    add(&s, 0x80 | (~src & 15) << 3 | 2);
+    add(&s, 0xf5);
+    add(&s, 4 | (dst & 7) << 3);
+    add(&s, 0x25);
+    put_with(t, &s, (uint32_t)gs_mask);
 }
 
 /* VEX.LZ.F2.0F3A.W1 F0 /r ib */
 void xl_rorx(struct xl_tr *t, unsigned dst, unsigned src, unsigned n)
 {
+    struct some s = { 0xc4, 1 };
+
     written(t, dst);
-    xl_b(t, 0xc4);
-    xl_b(t, (dst & 8 ? 0 : 0x80) | 0x40 | (src & 8 ? 0 : 0x20) | 3);
-    xl_b(t, 0xfb);
-    xl_b(t, 0xf0);
-    xl_b(t, 0xc0 | (dst & 7) << 3 | (src & 7));
-    xl_b(t, n);
+    add(&s, (dst & 8 ? 0 : 0x80) | 0x40 | (src & 8 ? 0 : 0x20) | 3);
+    add(&s, 0xfb);
+    add(&s, 0xf0);
+    add(&s, 0xc0 | (dst & 7) << 3 | (src & 7));
+    add(&s, n);
+    put(t, &s);
 }
 
-static void rel32(struct xl_tr *t, const uint8_t *to)
+static void jump(struct xl_tr *t, unsigned op, const uint8_t *to)
 {
-    xl_i32(t, (uint32_t)(int32_t)(to - (t->p + 4)));
+    uint8_t *p = t->p;
+    const int32_t rel = (int32_t)(to - (p + 5));
+
+    *p = (uint8_t)op;
+    memcpy(p + 1, &rel, 4);
+    t->p = p + 5;
 }
 
-void xl_jmp(struct xl_tr *t, const uint8_t *to)
-{
-    xl_b(t, 0xe9);
-    rel32(t, to);
-}
+void xl_jmp(struct xl_tr *t, const uint8_t *to) { jump(t, 0xe9, to); }
 
 void xl_call(struct xl_tr *t, const uint8_t *to)
 {
     t->r10 = 0;
-    xl_b(t, 0xe8);
-    rel32(t, to);
+    jump(t, 0xe8, to);
 }
 
 static void push_pop(struct xl_tr *t, unsigned op, unsigned r)
@@ -251,8 +296,10 @@ void xl_flags_from_ax(struct xl_tr *t)
 
 uint8_t *xl_jrcxz(struct xl_tr *t)
 {
-    xl_b(t, 0xe3);
-    xl_b(t, 0);
+    const uint16_t jrcxz = 0x00e3;
+
+    memcpy(t->p, &jrcxz, 2);
+    t->p += 2;
     return t->p - 1;
 }
 

@@ -539,16 +539,14 @@ static bool decode_tail(struct decoder *d, struct x86_insn *insn, const struct x
     return true;
 }
 
-/* By pieces, which compilers do with vector stores; a memset of this size is slower than the rest
- * of the decoder. */
+/* By pieces, which compilers turn into stores; a memset of this size is slower than the rest of the
+ * decoder. */
 static inline void clear_insn(struct x86_insn *insn)
 {
     char *p = (char *)insn;
 
-    _Static_assert(sizeof(*insn) >= 64 && sizeof(*insn) <= 96, "the pieces cover it");
     __builtin_memset(p, 0, 32);
     __builtin_memset(p + 32, 0, 32);
-    __builtin_memset(p + sizeof(*insn) - 32, 0, 32);
 }
 
 int x86_decode(struct x86_insn *insn, const uint8_t *code, unsigned avail, unsigned mode)

@@ -93,54 +93,62 @@ enum {
 /* Explicit operand, in Intel order. size in bytes; 0 if only known at run time (XSAVE area) or none
  * (LEA, INVLPG, prefetch). */
 struct x86_operand {
-    uint8_t kind, reg, access, pad;
+    uint8_t kind : 4, access : 4, reg;
     uint16_t size;
 };
 
+enum { X86_MAX_OPERANDS = 4 };
 enum { X86_ENC_LEGACY, X86_ENC_VEX, X86_ENC_EVEX };
 enum { X86_MAP_1BYTE, X86_MAP_0F, X86_MAP_0F38, X86_MAP_0F3A, X86_MAP_5 = 5, X86_MAP_6 = 6 };
 
-/* What most instructions need to execute comes first, within one cache line. */
+/* One cache line, as there are millions of them; what most need to execute are whole bytes. */
 struct x86_insn {
     x86_exec_fn *exec; /* set by x86_bind(), not by the decoder */
     uint64_t imm;      /* immediate, branch displacement or far offset */
-    int64_t disp; /* address displacement, sign-extended; moffs: the whole offset (zero-extended) */
-    uint8_t len;  /* bytes, 1..15 */
-    uint8_t osz, asz; /* effective operand size (2, 4, 8) and address size (2, 4, 8) */
-    uint8_t stack;    /* 64-bit mode: 8; else 0 (SS.B decides at run time) */
-    uint8_t seg;      /* effective segment of the memory operand (enum x86_sreg), overrides applied;
-                       * string instructions: that of the rSI operand */
+    union {
+        int64_t disp;  /* address displacement, sign-extended; moffs: the whole offset
+                        * (zero-extended) */
+        uint16_t imm2; /* second immediate: far selector, ENTER level, EXTRQ; never with a memory
+                        * operand */
+    };
+    uint8_t len;       /* bytes, 1..15 */
+    uint8_t osz, asz;  /* effective operand size (2, 4, 8) and address size (2, 4, 8) */
+    uint8_t stack : 4; /* 64-bit mode: 8; else 0 (SS.B decides at run time) */
+    uint8_t mode : 4;  /* the mode it was decoded for: 2, 4, 8 bytes of code (16-, 32-, 64-bit) */
+    uint8_t seg; /* effective segment of the memory operand (enum x86_sreg), overrides applied;
+                  * string instructions: that of the rSI operand */
     uint8_t base,
         index;     /* 0..15, X86_REG_RIP, X86_REG_NONE; VSIB: index is the vector register 0..31 */
     uint8_t scale; /* shift 0..3 */
-    uint8_t cc;    /* condition code 0..15 of Jcc, SETcc, CMOVcc */
-    uint8_t rep;   /* 0, 0xf2 or 0xf3: last repeat prefix seen, also when mandatory */
-    uint8_t lock;  /* LOCK prefix present (and legal: an illegal one decodes to X86_OP_INVALID) */
-    uint8_t mem;   /* 1 + index of the MEM operand in operand[], 0 if none */
-    uint16_t imm2; /* second immediate: far selector, ENTER level, EXTRQ */
-    uint16_t op;   /* enum x86_op */
-    struct x86_operand operand[5];
-    uint8_t operands; /* number of explicit operands */
-    uint8_t flags;    /* X86_INSN_* */
-    uint8_t has_modrm, modrm;
-    uint8_t has_sib, sib;
-    uint8_t enc; /* X86_ENC_* */
-    uint8_t map, opcode;
-    uint8_t rex; /* REX byte or 0; for VEX/EVEX the equivalent 0x40|WRXB bits, un-inverted */
-    uint8_t
-        pp;       /* mandatory prefix 0..3 (none, 66, F3, F2): VEX/EVEX as encoded; legacy: the
-                   * prefix that would count as mandatory, i.e. F3/F2 (the last), else 66, else none */
-    uint8_t vl;   /* vector length in bytes 16, 32, 64 (VEX/EVEX, after rounding), else 0 */
-    uint8_t vvvv; /* VEX/EVEX: 0..31, un-inverted */
-    uint8_t mask; /* EVEX aaa */
-    uint8_t evex; /* EVEX bits: 1 = b (broadcast/rounding/SAE), 2 = z, 4 = R', 8 = X as register bit
-                     4 */
-    uint8_t ll;   /* VEX.L, EVEX.L'L as encoded (EVEX.b of a register form: the rounding mode) */
-    uint8_t opcode_off; /* offset of the (last) opcode byte from the instruction's first byte */
-    uint8_t prefix_len; /* bytes before the REX/VEX/EVEX/escape/opcode: the legacy prefixes */
-    uint8_t modrm_off, disp_off, disp_len, imm_off, imm_len; /* disp_len as stored: 0, 1, 2, 4, 8 */
-    uint8_t mode; /* the mode it was decoded for: 2, 4, 8 bytes of code (16-, 32-, 64-bit) */
+    struct x86_operand operand[X86_MAX_OPERANDS];
+    uint16_t op;        /* enum x86_op */
+    uint16_t vl : 7;    /* vector length in bytes 16, 32, 64 (VEX/EVEX, after rounding), else 0 */
+    uint16_t flags : 3; /* X86_INSN_* */
+    uint16_t mem : 3;   /* 1 + index of the MEM operand in operand[], 0 if none */
+    uint16_t operands : 3; /* number of explicit operands */
+    uint8_t rep;           /* 0, 0xf2 or 0xf3: last repeat prefix seen, also when mandatory */
+    uint8_t modrm, sib, opcode;
+    uint8_t rex : 7;  /* REX byte or 0; for VEX/EVEX the equivalent 0x40|WRXB bits, un-inverted */
+    uint8_t lock : 1; /* LOCK prefix present (and legal: an illegal one decodes to
+                       * X86_OP_INVALID) */
+    uint8_t vvvv : 5; /* VEX/EVEX: 0..31, un-inverted */
+    uint8_t mask : 3; /* EVEX aaa */
+    uint8_t evex : 4; /* EVEX bits: 1 = b (broadcast/rounding/SAE), 2 = z, 4 = R', 8 = X as
+                       * register bit 4 */
+    uint8_t ll : 2;  /* VEX.L, EVEX.L'L as encoded (EVEX.b of a register form: the rounding mode) */
+    uint8_t pp : 2;  /* mandatory prefix 0..3 (none, 66, F3, F2): VEX/EVEX as encoded; legacy: the
+                      * prefix that would count as mandatory, i.e. F3/F2 (the last), else 66, else
+                      * none */
+    uint8_t enc : 2; /* X86_ENC_* */
+    uint8_t map : 3, has_modrm : 1, has_sib : 1;
+    uint8_t cc : 4;         /* condition code 0..15 of Jcc, SETcc, CMOVcc */
+    uint8_t prefix_len : 4; /* bytes before the REX/VEX/EVEX/escape/opcode: the legacy prefixes */
+    uint8_t opcode_off : 4; /* offset of the (last) opcode byte from the instruction's first byte */
+    uint8_t modrm_off : 4, disp_off : 4, disp_len : 4; /* disp_len as stored: 0, 1, 2, 4, 8 */
+    uint8_t imm_off : 4, imm_len : 4;
 };
+
+_Static_assert(sizeof(struct x86_insn) == 64, "one cache line");
 
 enum {
     X86_INSN_ENDS_BLOCK =

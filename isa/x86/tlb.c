@@ -206,10 +206,12 @@ void x86_tlb_protect(struct x86_cpu *cpu, const uint8_t *host_page)
                 e->w = X86_TLB_NONE;
         }
         for (uint64_t words = t->used_words; words; words &= words - 1) {
-            struct x86_tlb_entry *e = &t->e[64 * __builtin_ctzll(words)];
-            for (unsigned i = 0; i < 64; i++)
-                if ((e[i].w << 12) + e[i].addend == host)
-                    e[i].w = X86_TLB_NONE;
+            const unsigned w = (unsigned)__builtin_ctzll(words);
+            for (uint64_t which = t->used[w]; which; which &= which - 1) {
+                struct x86_tlb_entry *e = &t->e[64 * w + (unsigned)__builtin_ctzll(which)];
+                if ((e->w << 12) + e->addend == host)
+                    e->w = X86_TLB_NONE;
+            }
         }
     }
 }
