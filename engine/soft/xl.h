@@ -52,6 +52,12 @@ struct xl_jump {
     uint64_t code;
 };
 
+/* Of 64-bit code: descriptors an IRET may load, and what becomes of them. */
+struct xl_return {
+    uint64_t desc[2]; /* CS, SS */
+    struct x86_seg seg[2];
+};
+
 enum xl_reach { XL_PAGE, XL_KERNEL, XL_SLOT };
 
 /*
@@ -132,7 +138,8 @@ struct xl {
     uint64_t not_plain[2]; /* in 32-bit mode: 0 if FS, GS are but for their base as DS */
     uint64_t c_sp, r_sp;   /* stack pointers: of C; of generated code while C runs */
     uint16_t flags;        /* al: OF, ah: the rest, as LAHF has them */
-    uint64_t rax, rcx, tmp;
+    uint64_t rax, rcx, rdx, rbx, tmp;
+    struct xl_return to[2];                                          /* by CPL 3 */
     uint64_t group[8];                                               /* addends */
     uint64_t index_mask, page_mask, low_mask[3], in_page, next_page; /* masks */
     uint64_t mxcsr_check, fcw_check; /* bits looked at before they are loaded */
@@ -152,7 +159,7 @@ struct xl {
     uint32_t used, first;                            /* of the code; where the thunks end */
     uint32_t enter, leave_link, miss, emulate, last; /* thunks */
     uint32_t dispatch[2];                            /* by CPL 3 */
-    uint32_t syscall, sysret;
+    uint32_t syscall, sysret, iret;
     uint32_t string[2][2][XL_STRINGS]; /* by CPL 3, 64-bit mode, and see xl_string.c */
     uint32_t fill[XL_FILL_KINDS][XL_FILL_SIZES + 1]; /* by kind and log2 of the size */
     uint32_t write_back;
@@ -412,6 +419,11 @@ enum { XL_R9 = 9, XL_R10 = 10, XL_R11 = 11 };
 
 /* Offset from gs. */
 #define XL_CPU(field) ((int32_t)offsetof(struct x86_cpu, field))
+#define XL_SEG(s, field)                                                                           \
+    ((int32_t)(offsetof(struct x86_cpu, seg) + (s) * sizeof(struct x86_seg) +                      \
+               offsetof(struct x86_seg, field)))
+#define XL_ATTENTION                                                                               \
+    ((int32_t)(offsetof(struct soft_vcpu, attention) - offsetof(struct soft_vcpu, cpu)))
 #define XL_GS(field)                                                                               \
     ((int32_t)(offsetof(struct soft_vcpu, xl.field) - offsetof(struct soft_vcpu, cpu)))
 /* Of the salt of code of ring 3 or 0, and of what is minus it. */
@@ -440,8 +452,24 @@ void xl_gsx(struct xl_tr *, unsigned w, unsigned op, unsigned reg, unsigned inde
 void xl_lea(struct xl_tr *, unsigned w, unsigned reg, int base, int index, unsigned scale,
             int32_t disp);
 void xl_mov(struct xl_tr *, unsigned w, unsigned dst, unsigned src);
+/* With an immediate: group 1, TEST, shifts; of a register or a doubleword at gs:disp. */
+enum { XL_ADD = 0, XL_OR = 1, XL_AND = 4, XL_SUB = 5, XL_XOR = 6, XL_CMP = 7 };
+enum { XL_SHL = 4, XL_SHR = 5, XL_SAR = 7 };
+void xl_alu(struct xl_tr *, unsigned w, unsigned op, unsigned reg, uint32_t v);
+void xl_test(struct xl_tr *, unsigned reg, uint32_t v);
+void xl_shift(struct xl_tr *, unsigned w, unsigned op, unsigned reg, unsigned n);
+void xl_gs_alu(struct xl_tr *, unsigned op, int32_t disp, uint32_t v);
+void xl_gs_test(struct xl_tr *, int32_t disp, uint32_t v);
+void xl_gs_store(struct xl_tr *, unsigned w, int32_t disp, uint32_t v);
 void xl_imm(struct xl_tr *, unsigned reg, uint64_t v);
 void xl_pext(struct xl_tr *, unsigned dst, unsigned src, int32_t gs_mask);
+/* Conditional jumps of a thunk to one place further on. */
+struct xl_outs {
+    uint8_t *at[40];
+    unsigned n;
+};
+void xl_jcc(struct xl_tr *, unsigned cc, struct xl_outs *);
+void xl_land(struct xl_tr *, const struct xl_outs *);
 void xl_jmp(struct xl_tr *, const uint8_t *to); /* `to` in the writable mapping, as t->p */
 void xl_call(struct xl_tr *, const uint8_t *to);
 void xl_push(struct xl_tr *, unsigned r);
@@ -522,11 +550,17 @@ WARN_UNUSED bool xl_stack(struct xl_tr *, const struct x86_insn *);
 /* xl_string.c */
 WARN_UNUSED bool xl_string(struct xl_tr *, const struct x86_insn *);
 void xl_string_thunks(struct xl_tr *);
+/* r10 = addend for what lies from `reg` to r11, in supervisor or user memory; without flags. */
+void xl_in_page(struct xl_tr *, unsigned reg, bool write, struct xl_outs *slow);
+
+/* xl_ring.c */
+WARN_UNUSED bool xl_ring(struct xl_tr *, const struct x86_insn *); /* ends a block */
+void xl_ring_thunks(struct xl_tr *);
+void xl_ring_init(struct xl *);
+void xl_ring_learn(struct soft_vcpu *); /* behind an IRET by the interpreter */
 
 /* xl_sys.c */
 WARN_UNUSED bool xl_system(struct xl_tr *, const struct x86_insn *);
-void xl_sys_thunks(struct xl_tr *);
-WARN_UNUSED bool xl_system_end(struct xl_tr *, const struct x86_insn *); /* what ends a block */
 /* Arithmetic flags to r11 and back, rax stays; both use r10. */
 void xl_flags_away(struct xl_tr *);
 void xl_flags_back(struct xl_tr *);

@@ -218,6 +218,42 @@ void xl_imm(struct xl_tr *t, unsigned reg, uint64_t v)
     }
 }
 
+void xl_alu(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, uint32_t v)
+{
+    xl_rr(t, w, 0x81, op, reg);
+    xl_i32(t, v);
+}
+
+void xl_test(struct xl_tr *t, unsigned reg, uint32_t v)
+{
+    xl_rr(t, 0, 0xf7, 0, reg);
+    xl_i32(t, v);
+}
+
+void xl_shift(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, unsigned n)
+{
+    xl_rr(t, w, 0xc1, op, reg);
+    xl_b(t, n);
+}
+
+void xl_gs_alu(struct xl_tr *t, unsigned op, int32_t disp, uint32_t v)
+{
+    xl_gs(t, 0, 0x81, op, disp);
+    xl_i32(t, v);
+}
+
+void xl_gs_test(struct xl_tr *t, int32_t disp, uint32_t v)
+{
+    xl_gs(t, 0, 0xf7, 0, disp);
+    xl_i32(t, v);
+}
+
+void xl_gs_store(struct xl_tr *t, unsigned w, int32_t disp, uint32_t v)
+{
+    xl_gs(t, w, 0xc7, 0, disp);
+    xl_i32(t, v);
+}
+
 /* VEX.LZ.F3.0F38.W1 F5 /r */
 void xl_pext(struct xl_tr *t, unsigned dst, unsigned src, int32_t gs_mask)
 {
@@ -257,6 +293,20 @@ static void jump(struct xl_tr *t, unsigned op, const uint8_t *to)
 }
 
 void xl_jmp(struct xl_tr *t, const uint8_t *to) { jump(t, 0xe9, to); }
+
+void xl_jcc(struct xl_tr *t, unsigned cc, struct xl_outs *to)
+{
+    xl_b(t, 0x0f);
+    xl_b(t, 0x80 | cc);
+    to->at[to->n++] = t->p;
+    xl_i32(t, 0);
+}
+
+void xl_land(struct xl_tr *t, const struct xl_outs *o)
+{
+    for (unsigned i = 0; i < o->n; i++)
+        xl_here32(t, o->at[i]);
+}
 
 void xl_call(struct xl_tr *t, const uint8_t *to)
 {

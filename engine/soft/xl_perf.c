@@ -168,11 +168,17 @@ void xl_perf_thunks(struct soft_vcpu *v)
     const struct xl *xl = &v->xl;
     struct xl_perf *p = v->vm->perf;
     struct thunk thunk[] = {
-        { "enter", xl->enter },          { "leave_link", xl->leave_link },
-        { "dispatch", xl->dispatch[0] }, { "dispatch user", xl->dispatch[1] },
-        { "emulate", xl->emulate },      { "last", xl->last },
-        { "fill", xl->fill[0][0] },      { "syscall", xl->syscall },
-        { "sysret", xl->sysret },        { "string", xl->string[0][0][0] },
+        { "enter", xl->enter },
+        { "leave_link", xl->leave_link },
+        { "dispatch", xl->dispatch[0] },
+        { "dispatch user", xl->dispatch[1] },
+        { "emulate", xl->emulate },
+        { "last", xl->last },
+        { "fill", xl->fill[0][0] },
+        { "syscall", xl->syscall },
+        { "sysret", xl->sysret },
+        { "iret", xl->iret },
+        { "string", xl->string[0][0][0] },
     };
 
     qsort(thunk, ARRAY_LEN(thunk), sizeof(thunk[0]), by_offset);

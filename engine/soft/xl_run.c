@@ -74,6 +74,8 @@ static int emulate_last(struct x86_cpu *cpu, const struct x86_insn *insn, uint64
         atomic_load_explicit(&v->attention, memory_order_relaxed) || cpu->debugging ||
         !xl_usable(cpu))
         return 1;
+    if (insn->op == X86_OP_IRET)
+        xl_ring_learn(v);
     cpu->stop = 0;
     cpu->rflags &= ~(uint64_t)X86_RF; /* holds for one instruction, and nobody looks at it */
     xl_c_end(v);
@@ -306,6 +308,7 @@ int xl_init(struct soft_vcpu *v)
     xl->next_page = 0x1000;
     xl->fcw_check = 0x3f;
     xl_fpu_init(v);
+    xl_ring_init(xl);
     xl->fn_emulate = (uint64_t)(uintptr_t)emulate;
     xl->fn_last = (uint64_t)(uintptr_t)emulate_last;
     xl->generation = xl->pages_now = 1;

@@ -9,54 +9,30 @@
 
 enum { MOVS, STOS, LODS };
 enum { JE = 4, JNE = 5, JA = 7 };
-enum { MAX_OUT = 12 };
-
-struct out {
-    uint8_t *at[MAX_OUT];
-    unsigned n;
-};
-
-static void jump(struct xl_tr *t, unsigned cc, struct out *to)
-{
-    xl_b(t, 0x0f);
-    xl_b(t, 0x80 | cc);
-    to->at[to->n++] = t->p;
-    xl_i32(t, 0);
-}
-
-static void land(struct xl_tr *t, const struct out *o)
-{
-    for (unsigned i = 0; i < o->n; i++)
-        xl_here32(t, o->at[i]);
-}
-
-static void shr(struct xl_tr *t, unsigned reg, unsigned n)
-{
-    xl_rr(t, 1, 0xc1, 5, reg);
-    xl_b(t, n);
-}
-
-/* r10 = addend for rcx (rep) elements or one from `reg` on */
-static void look_up(struct xl_tr *t, unsigned reg, bool rep, unsigned log, bool write,
-                    struct out *slow)
+void xl_in_page(struct xl_tr *t, unsigned reg, bool write, struct xl_outs *slow)
 {
     const int32_t e = xl_tlb(t->user);
     const size_t tag =
         write ? offsetof(struct x86_tlb_entry, w) : offsetof(struct x86_tlb_entry, r);
 
-    xl_lea(t, 1, XL_R11, (int)reg, rep ? X86_RCX : -1, rep ? log : 0, rep ? -1 : (1 << log) - 1);
     xl_mov(t, 1, XL_R10, reg);
-    shr(t, XL_R10, 12);
-    shr(t, XL_R11, 12);
-    xl_rr(t, 1, 0x3b, XL_R10, XL_R11); /* cmp: one page */
-    jump(t, JNE, slow);
-    xl_rr(t, 0, 0x81, 4, XL_R10); /* and */
-    xl_i32(t, X86_TLB_SIZE - 1);
-    xl_rr(t, 0, 0xc1, 4, XL_R10); /* shl */
-    xl_b(t, 5);
+    xl_shift(t, 1, XL_SHR, XL_R10, 12);
+    xl_shift(t, 1, XL_SHR, XL_R11, 12);
+    xl_rr(t, 1, 0x3b, XL_R10, XL_R11); /* cmp */
+    xl_jcc(t, JNE, slow);
+    xl_alu(t, 0, XL_AND, XL_R10, X86_TLB_SIZE - 1);
+    xl_shift(t, 0, XL_SHL, XL_R10, 5);
     xl_gsb(t, 1, 0x3b, XL_R11, XL_R10, e + (int32_t)tag);
-    jump(t, JNE, slow);
+    xl_jcc(t, JNE, slow);
     xl_gsb(t, 1, 0x8b, XL_R10, XL_R10, e + (int32_t)offsetof(struct x86_tlb_entry, addend));
+}
+
+/* r10 = addend for rcx (rep) elements or one from `reg` on */
+static void look_up(struct xl_tr *t, unsigned reg, bool rep, unsigned log, bool write,
+                    struct xl_outs *slow)
+{
+    xl_lea(t, 1, XL_R11, (int)reg, rep ? X86_RCX : -1, rep ? log : 0, rep ? -1 : (1 << log) - 1);
+    xl_in_page(t, reg, write, slow);
 }
 
 static void flags_back(struct xl_tr *t)
@@ -66,11 +42,11 @@ static void flags_back(struct xl_tr *t)
     xl_gs(t, 1, 0x8b, X86_RAX, XL_GS(rax));
 }
 
-static void short_only(struct xl_tr *t, unsigned reg, struct out *slow)
+static void short_only(struct xl_tr *t, unsigned reg, struct xl_outs *slow)
 {
     xl_mov(t, 0, XL_R11, reg);
     xl_rr(t, 1, 0x3b, XL_R11, reg); /* cmp */
-    jump(t, JNE, slow);
+    xl_jcc(t, JNE, slow);
 }
 
 /* Called as the thunk `emulate` is, and goes on there in the other cases. */
@@ -78,16 +54,15 @@ static void make(struct xl_tr *t, unsigned op, bool rep, unsigned log, bool wide
 {
     static const uint8_t opcode[] = { [MOVS] = 0xa4, [STOS] = 0xaa, [LODS] = 0xac };
     const bool src = op != STOS, dst = op != LODS;
-    struct out slow = { .n = 0 }, done = { .n = 0 };
+    struct xl_outs slow = { .n = 0 }, done = { .n = 0 };
 
     xl_gs(t, 1, 0x89, X86_RAX, XL_GS(rax));
     xl_flags_to_ax(t);
     xl_b(t, 0x66);
     xl_gs(t, 0, 0x89, X86_RAX, XL_GS(flags));
     xl_gs(t, 1, 0x89, XL_R10, XL_GS(tmp));
-    xl_gs(t, 0, 0xf7, 0, XL_CPU(rflags)); /* test */
-    xl_i32(t, X86_DF);
-    jump(t, JNE, &slow);
+    xl_gs_test(t, XL_CPU(rflags), X86_DF);
+    xl_jcc(t, JNE, &slow);
     if (!wide) { /* not with upper halves left over from 64-bit mode */
         if (rep)
             short_only(t, X86_RCX, &slow);
@@ -98,10 +73,9 @@ static void make(struct xl_tr *t, unsigned op, bool rep, unsigned log, bool wide
     }
     if (rep) {
         xl_rr(t, 1, 0x85, X86_RCX, X86_RCX);
-        jump(t, JE, &done);
-        xl_rr(t, 1, 0x81, 7, X86_RCX); /* cmp */
-        xl_i32(t, 0x1000 >> log);
-        jump(t, JA, &slow);
+        xl_jcc(t, JE, &done);
+        xl_alu(t, 1, XL_CMP, X86_RCX, 0x1000 >> log);
+        xl_jcc(t, JA, &slow);
     }
     if (src) {
         look_up(t, X86_RSI, rep, log, false, &slow);
@@ -138,11 +112,11 @@ static void make(struct xl_tr *t, unsigned op, bool rep, unsigned log, bool wide
     }
     if (op == LODS)
         xl_gs(t, 1, 0x89, X86_RAX, XL_GS(rax));
-    land(t, &done);
+    xl_land(t, &done);
     flags_back(t);
     xl_b(t, 0xc3);
 
-    land(t, &slow);
+    xl_land(t, &slow);
     flags_back(t);
     xl_gs(t, 1, 0x8b, XL_R10, XL_GS(tmp));
     xl_jmp(t, t->xl->rw + t->xl->emulate);
@@ -178,8 +152,7 @@ static bool compare(struct xl_tr *t, const struct x86_insn *in, unsigned n)
 
     if (t->live || (cmps && in->seg >= X86_FS))
         return false;
-    xl_gs(t, 0, 0xf7, 0, XL_CPU(rflags)); /* test */
-    xl_i32(t, X86_DF);
+    xl_gs_test(t, XL_CPU(rflags), X86_DF);
     xl_guard(t, JE, cold, false);
     xl_lea(t, wide, XL_R9, X86_RDI, -1, 0, 0);
     xl_check(t, n, false, cold);

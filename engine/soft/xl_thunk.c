@@ -180,7 +180,7 @@ void xl_thunks(struct soft_vcpu *v)
     xl_gs(t, 1, 0x8b, XL_R9, XL_CPU(rip));
     xl_jmp(t, xl->rw + dispatch);
     xl_fill_thunks(t);
-    xl_sys_thunks(t);
+    xl_ring_thunks(t);
     xl_string_thunks(t);
     xl->first = xl->used = ALIGN_UP(here(t), 64u);
 }
