@@ -13,6 +13,8 @@ XL_SEED ?= 1
 .PHONY: xl-test xl-fuzz
 xl-test: $(B)/xl/blocks
 	$(B)/xl/blocks --count 100000 --seed $(XL_SEED)
+	$(B)/xl/blocks --count 100000 --seed $(XL_SEED) --window
 # As many more as time allows: XL_SEED=… goes elsewhere.
 xl-fuzz: $(B)/xl/blocks
-	for s in 1 2 3 4 5 6 7 8; do $(B)/xl/blocks --count 500000 --seed $$(($(XL_SEED) * 100 + s)) || exit 1; done
+	for s in 1 2 3 4 5 6 7 8; do for w in "" --window; do \
+		$(B)/xl/blocks --count 500000 --seed $$(($(XL_SEED) * 100 + s)) $$w || exit 1; done; done

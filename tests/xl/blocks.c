@@ -9,7 +9,7 @@
  * and without BMI2; with all flags live and not; with blocks interpreted at first and not; and with
  * a code cache that becomes full in the middle.
  *
- *   blocks [--seed N] [--count N] [--states N] [--seconds N] [--show N]
+ *   blocks [--seed N] [--count N] [--states N] [--seconds N] [--show N] [--window]
  * --count blocks are entered with --states states each: these are the cases. --seconds of its own
  * time end it earlier. Ends with a summary line; exit status 1 if anything differed, 77 if it
  * cannot run here.
@@ -25,9 +25,12 @@
 
 #include "tests/xl/blocks.h"
 
+enum { CACHE = 4 << 20 };
 enum { EMULATOR, BMI2, SLOW_PEXT, NO_BMI2, GUESTS };
 static struct guest guest[GUESTS];
 static bool chosen[GUESTS]; /* translators for this block */
+static unsigned guests = GUESTS;
+static bool windowed;
 
 _Atomic uint64_t runs, stuck_run;
 static uint64_t blocks, cases, natives, translated, differences, abandoned, strange, by_vector[33];
@@ -55,7 +58,7 @@ static void *watchdog(void *arg)
             since = now;
         } else if (now - since > stuck_ms * 1000000ull) {
             stuck_run = n;
-            for (unsigned k = 0; k < GUESTS; k++)
+            for (unsigned k = 0; k < guests; k++)
                 guest_kick(&guest[k]);
             processor_stop();
             since = now;
@@ -107,10 +110,10 @@ static uint8_t *code_of(struct guest *g) { return g->ram + GUEST_CODE + (test.ba
 
 static void load_block(void)
 {
-    memcpy(processor_code + (test.base - CODE), test.page, sizeof(test.page));
-    for (unsigned k = 0; k < GUESTS; k++)
-        if (k == EMULATOR || chosen[k])
-            guest_code(&guest[k], test.page, test.base, sizeof(test.page));
+    if (processor_code)
+        memcpy(processor_code + (test.base - CODE), test.page, sizeof(test.page));
+    for (unsigned k = 0; k < guests; k++)
+        guest_code(&guest[k], test.page, test.base, sizeof(test.page));
 }
 
 /* Undoes what the block did to its own code, and only that: translations of the rest remain. */
@@ -133,8 +136,9 @@ static void forget_code(void)
     static uint8_t empty[PAGES * 4096];
 
     memset(empty, 0xcc, sizeof(empty));
-    memcpy(processor_code, empty, sizeof(empty));
-    for (unsigned k = 0; k < GUESTS; k++)
+    if (processor_code)
+        memcpy(processor_code, empty, sizeof(empty));
+    for (unsigned k = 0; k < guests; k++)
         guest_code(&guest[k], empty, CODE, sizeof(empty));
     load_block();
 }
@@ -168,7 +172,7 @@ static void one_case(bool flush)
 {
     static struct state n, e, s;
     /* A sanitizer's own memory is where there is to be none. */
-    bool native = !test.mmio && !test.kernel && !XL_FPU_EAGER;
+    bool native = !test.mmio && !test.kernel && !XL_FPU_EAGER && !windowed;
     enum guest_end end;
 
     runs++;
@@ -186,10 +190,11 @@ static void one_case(bool flush)
     if (native && end == ENDED) {
         runs++;
         processor_run(&n);
-        native = n.vector != X86_PFV || n.cr2 >> 12 != MMIO >> 12; /* none there natively */
+        native = n.vector != X86_PFV ||
+                 data_offset(n.cr2) >> 12 != (MMIO - DATA) >> 12; /* none there natively */
         natives += native;
     }
-    for (unsigned k = BMI2; k < GUESTS; k++) {
+    for (unsigned k = BMI2; k < guests; k++) {
         if (!chosen[k])
             continue;
         runs++;
@@ -204,20 +209,21 @@ static void one_case(bool flush)
             compare(&guest[k], native ? &n : NULL, &e, &s);
         }
     }
-    for (unsigned k = 0; k < GUESTS; k++)
+    for (unsigned k = 0; k < guests; k++)
         if (k == EMULATOR || chosen[k])
             restore_code(&guest[k]);
-    memcpy(processor_code + (test.base - CODE), test.page, sizeof(test.page));
+    if (processor_code)
+        memcpy(processor_code + (test.base - CODE), test.page, sizeof(test.page));
 }
 
 static void choose_translators(void)
 {
-    const bool all = one_in(8);
+    const bool all = one_in(8), exact = one_in(3), cold = one_in(6), peek = !one_in(4);
     const unsigned one = one_in(2) ? BMI2 : one_in(2) ? SLOW_PEXT : NO_BMI2;
 
-    for (unsigned k = BMI2; k < GUESTS; k++) {
-        chosen[k] = all || k == one;
-        guest_translator(&guest[k], one_in(3), one_in(6), !one_in(4));
+    for (unsigned k = BMI2; k < guests; k++) {
+        chosen[k] = all || k == one || windowed;
+        guest_translator(&guest[k], exact, cold, peek);
     }
 }
 
@@ -231,54 +237,60 @@ static void one_block(unsigned states)
     for (unsigned i = 0; i < states; i++) {
         if (i && one_in(3)) { /* from outside, only what is to be other than it is now */
             const uint64_t at = make_change();
-            memcpy(processor_code + (at - CODE), test.page + (at - test.base), 4);
-            for (unsigned k = 0; k < GUESTS; k++)
+            if (processor_code)
+                memcpy(processor_code + (at - CODE), test.page + (at - test.base), 4);
+            for (unsigned k = 0; k < guests; k++)
                 guest_code(&guest[k], test.page + (at - test.base), at, 4);
         }
-        for (unsigned k = BMI2; k < GUESTS && full; k++)
-            guest_fill_cache(&guest[k], below(8192));
+        const unsigned room = below(8192);
+        for (unsigned k = BMI2; k < guests && full; k++)
+            guest_fill_cache(&guest[k], room);
         make_entry();
         one_case(one_in(16));
     }
     blocks++;
 }
 
+/* The window is the host's low addresses, where the processor's blocks run otherwise. */
+static void setup_windowed(void)
+{
+    guests = BMI2 + 1;
+    guest_setup(&guest[EMULATOR], "emulator", &(struct engine_options){ .soft = "interp" });
+    guest_setup(
+        &guest[BMI2], "translator, window",
+        &(struct engine_options){ .soft = "translate", .soft_window = true, .soft_cache = CACHE });
+    if (!guest_soft(&guest[BMI2])->xl.window) {
+        printf("SKIP: no window on this host\n");
+        exit(77);
+    }
+}
+
 static void setup(void)
 {
-    const uint64_t cache = 4 << 20;
-
     processor_setup(crash);
     guest_setup(&guest[EMULATOR], "emulator", &(struct engine_options){ .soft = "interp" });
-    for (unsigned k = BMI2; k < GUESTS; k++) {
+    for (unsigned k = BMI2; k < guests; k++) {
         static const char *const name[] = { [BMI2] = "translator",
                                             [SLOW_PEXT] = "translator, slow pext",
                                             [NO_BMI2] = "translator, no bmi2" };
         guest_setup(&guest[k], name[k],
                     &(struct engine_options){
-                        .soft = "translate", .soft_no_bmi2 = k == NO_BMI2, .soft_cache = cache });
+                        .soft = "translate", .soft_no_bmi2 = k == NO_BMI2, .soft_cache = CACHE });
     }
     struct soft_vcpu *v = guest_soft(&guest[SLOW_PEXT]);
     v->xl.pext = false;
     xl_thunks(v);
     xl_flush(v);
-    /* The engine's handlers come with its first run. */
-    make_block();
-    load_block();
-    make_entry();
-    for (unsigned k = 0; k < GUESTS; k++)
-        guest_run(&guest[k], &test.before, false);
-    processor_faults_first();
 }
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = { { "seed", required_argument, NULL, 's' },
-                                             { "count", required_argument, NULL, 'c' },
-                                             { "states", required_argument, NULL, 'e' },
-                                             { "seconds", required_argument, NULL, 't' },
-                                             { "show", required_argument, NULL, 'n' },
-                                             { "stuck", required_argument, NULL, 'w' },
-                                             { NULL, 0, NULL, 0 } };
+    static const struct option options[] = {
+        { "seed", required_argument, NULL, 's' },   { "count", required_argument, NULL, 'c' },
+        { "states", required_argument, NULL, 'e' }, { "seconds", required_argument, NULL, 't' },
+        { "show", required_argument, NULL, 'n' },   { "window", no_argument, NULL, 'x' },
+        { "stuck", required_argument, NULL, 'w' },  { NULL, 0, NULL, 0 }
+    };
     uint64_t seed = 1, count = 10000, seconds = 0;
     unsigned states = 8, forms, least;
 
@@ -289,11 +301,24 @@ int main(int argc, char **argv)
         case 'e': states = (unsigned)strtoul(optarg, NULL, 0); break;
         case 't': seconds = strtoull(optarg, NULL, 0); break;
         case 'n': show = (unsigned)strtoul(optarg, NULL, 0); break;
+        case 'x': windowed = true; break;
         case 'w': stuck_ms = (unsigned)strtoul(optarg, NULL, 0); break;
         default: return 2;
         }
     gen_seed(seed);
-    setup();
+    processor_look();
+    if (windowed)
+        setup_windowed();
+    else
+        setup();
+    /* The engine's handlers come with its first run. */
+    make_block();
+    load_block();
+    make_entry();
+    for (unsigned k = 0; k < guests; k++)
+        guest_run(&guest[k], &test.before, false);
+    if (!windowed)
+        processor_faults_first();
     pthread_t dog;
     if (pthread_getcpuclockid(pthread_self(), &my_time) ||
         pthread_create(&dog, NULL, watchdog, NULL))
@@ -314,7 +339,7 @@ int main(int argc, char **argv)
     printf("\n");
     pthread_cancel(dog);
     pthread_join(dog, NULL);
-    for (unsigned k = 0; k < GUESTS; k++)
+    for (unsigned k = 0; k < guests; k++)
         engine_soft.destroy_vm(guest[k].vm);
     return differences != 0;
 }

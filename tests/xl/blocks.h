@@ -9,10 +9,12 @@
 
 /* Linear addresses, for all three. */
 #define CODE    0x30000000ull
-#define ALIAS   0x31000000ull /* the same memory as CODE, not executable */
-#define DATA    0x20000000ull /* pages: RW RW RW RO none RW */
-#define STATE   0x0e010000ull /* the harness; natively only */
-#define MMIO    0x20200000ull /* a page without RAM; natively none */
+#define ALIAS   0x31000000ull       /* the same memory as CODE, not executable */
+#define DATA    0x20000000ull       /* pages: RW RW RW RO none RW */
+#define STATE   0x0e010000ull       /* the harness; natively only */
+#define HIGH    0x500012340000ull   /* the same memory as DATA, out of 32-bit code's reach, … */
+#define MIRROR  (DATA | 1ull << 46) /* … and where the window has DATA */
+#define MMIO    (DATA + 0x200000)   /* a page without RAM; natively none; also behind these two */
 #define COUNTER (DATA + (DATA_PAGES - 1) * 4096 + 0x800) /* of loops */
 enum {
     PAGES = 512, /* of code */
@@ -25,6 +27,12 @@ enum {
     BLOCK_PAGES = 2, /* that a block lies in */
     FLAGS = X86_AFLAGS | X86_DF
 };
+
+/* Offset from DATA, or from the same elsewhere. */
+static inline uint64_t data_offset(uint64_t lin)
+{
+    return lin - HIGH < 1 << 24 ? lin - HIGH : lin - MIRROR < 1 << 24 ? lin - MIRROR : lin - DATA;
+}
 
 struct state {
     uint64_t gpr[16], rip, rflags;
@@ -60,6 +68,7 @@ uint64_t make_change(void);
 /* ---- blocks_native.c ---- */
 extern uint8_t *processor_code, *processor_data; /* of all code and data, writable */
 extern uint32_t xsave_end;
+void processor_look(void);
 void processor_setup(void (*crash)(int sig, uint64_t rip));
 void processor_faults_first(void); /* our handler before the engine's */
 void processor_run(struct state *out);

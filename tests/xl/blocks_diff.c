@@ -61,9 +61,9 @@ const char *differ_natively(const uint8_t *data, const struct state *n)
     const struct x86_insn i = n->vector == X86_PFV ? faulting(n) : (struct x86_insn){ .op = 0 };
     unsigned from = 0, to = 0; /* not compared: the first part of a store whose second faulted */
 
-    if (n->vector == X86_PFV && n->cr2 - DATA < sizeof(test.data) &&
+    if (n->vector == X86_PFV && data_offset(n->cr2) < sizeof(test.data) &&
         (i.op == X86_OP_PUSHA || (i.mem && i.operand[i.mem - 1].size == 10))) {
-        to = (unsigned)(n->cr2 - DATA) & ~0xfffu;
+        to = (unsigned)data_offset(n->cr2) & ~0xfffu;
         from = to >= 10 ? to - 10 : 0;
         if (i.op == X86_OP_PUSHA) {
             from = to + 4096;

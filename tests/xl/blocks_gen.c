@@ -411,10 +411,17 @@ static const uint8_t *from_pool(bool vec, unsigned n)
     return pool[vec] + below((POOL_BYTES - n) / 8) * 8;
 }
 
+static uint64_t data_base(void)
+{
+    const unsigned pick = test.mode == 8 ? below(10) : 9;
+
+    return pick == 0 ? MIRROR : pick < 3 ? HIGH : DATA;
+}
+
 /* Most operands relative to it are aligned, so most of these are, too. */
 static uint64_t pointer_value(void)
 {
-    const uint64_t p = DATA + 4096;
+    const uint64_t p = data_base() + 4096;
 
     switch (below(12)) {
     case 0: return p + below(64);
@@ -457,7 +464,7 @@ void make_entry(void)
     for (unsigned i = 0; i < 4; i++)
         s->gpr[(const uint8_t[]){ X86_RBX, X86_RBP, 14, 15 }[i]] = pointer_value();
     s->gpr[X86_RSP] =
-        DATA + (DATA_PAGES - 1) * 4096 + 0x400 + (one_in(16) ? below(16) : 8 * below(16));
+        data_base() + (DATA_PAGES - 1) * 4096 + 0x400 + (one_in(16) ? below(16) : 8 * below(16));
     if (test.mode == 4)
         for (unsigned i = 0; i < 16; i++)
             s->gpr[i] = i < 8 ? (uint32_t)s->gpr[i] : 0;

@@ -5,12 +5,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "tests/xl/blocks.h"
 
 /* Guest-physical, and the first of them linear, too. */
 enum { RAM_SIZE = 8 << 20, TABLES = 6 << 20 };
 enum { GDT = 0x1000, IDT = 0x2000, TSS = 0x3000, STUBS = 0x4000, STACK = 0x6000, IRET = 0x7000 };
+
+enum { MAX_EXITS = 2000 };
 
 static const struct engine_ops *const ops = &engine_soft;
 
@@ -79,10 +82,13 @@ static void tables(struct guest *g)
         map_page(g, CODE + p * 4096, GUEST_CODE + p * 4096, 7);
         map_page(g, ALIAS + p * 4096, GUEST_CODE + p * 4096, 7 | X86_PTE_NX);
     }
-    for (unsigned p = 0; p < DATA_PAGES; p++)
-        if (p != HOLE)
-            map_page(g, DATA + p * 4096, GUEST_DATA + p * 4096, (p == RO ? 5 : 7) | X86_PTE_NX);
-    map_page(g, MMIO, 0x40000000, 7);
+    for (unsigned i = 0; i < 3; i++) {
+        const uint64_t at = (const uint64_t[]){ DATA, HIGH, MIRROR }[i];
+        for (unsigned p = 0; p < DATA_PAGES; p++)
+            if (p != HOLE)
+                map_page(g, at + p * 4096, GUEST_DATA + p * 4096, (p == RO ? 5 : 7) | X86_PTE_NX);
+        map_page(g, at + (MMIO - DATA), 0x40000000, 7);
+    }
     memset(r + GUEST_CODE, 0xcc, PAGES * 4096);
     memcpy(g->kernel, r, sizeof(g->kernel));
 }
@@ -92,10 +98,9 @@ void guest_setup(struct guest *g, const char *name, const struct engine_options 
     struct kvm_sregs *s = &g->sregs;
 
     g->name = name;
-    g->ram = aligned_alloc(4096, RAM_SIZE);
-    if (!g->ram)
+    g->ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (g->ram == MAP_FAILED)
         exit(77);
-    memset(g->ram, 0, RAM_SIZE);
     check(ops->open(&g->engine, opt));
     check(ops->create_vm(g->engine, &g->vm));
     const struct kvm_userspace_memory_region m = { .memory_size = RAM_SIZE,
@@ -237,8 +242,10 @@ enum guest_end guest_run(struct guest *g, struct state *out, bool flush)
             continue; /* that was for another */
         }
         check(err);
-        if ((run->exit_reason != KVM_EXIT_MMIO && run->exit_reason != KVM_EXIT_IO) || n == 100000)
+        if (run->exit_reason != KVM_EXIT_MMIO && run->exit_reason != KVM_EXIT_IO)
             break;
+        if (n == MAX_EXITS)
+            return STUCK;
         answer(run, n++);
     }
     check(ops->get_regs(g->vcpu, &regs));

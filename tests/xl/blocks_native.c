@@ -89,6 +89,22 @@ void processor_faults_first(void)
     sigaction(SIGSEGV, &sa, NULL);
 }
 
+void processor_look(void)
+{
+    direct_xcr0 = processor_xcr0();
+    xsave_end = MIN(x86_native_xsave_size(direct_xcr0), (uint32_t)XSAVE);
+}
+
+static void map_data(uint64_t at, int fd)
+{
+    void *ro = (void *)(uintptr_t)(at + RO * 4096);
+
+    processor_map(at, DATA_PAGES * 4096, PROT_READ | PROT_WRITE, fd);
+    mprotect(ro, 4096, PROT_READ);
+    (void)*(volatile uint8_t *)ro; /* a fault there is to find it present */
+    munmap((void *)(uintptr_t)(at + HOLE * 4096), 4096);
+}
+
 void processor_setup(void (*crash)(int sig, uint64_t rip))
 {
     const size_t code = PAGES * 4096, data = DATA_PAGES * 4096;
@@ -102,13 +118,9 @@ void processor_setup(void (*crash)(int sig, uint64_t rip))
     processor_map(STATE, sizeof(struct area), PROT_READ | PROT_WRITE, -1);
     fd = processor_memory(data);
     processor_data = processor_map(0, data, PROT_READ | PROT_WRITE, fd);
-    processor_map(DATA, data, PROT_READ | PROT_WRITE, fd);
-    mprotect((void *)(uintptr_t)(DATA + RO * 4096), 4096, PROT_READ);
-    /* A fault there is to find it present. */
-    (void)*(volatile uint8_t *)(uintptr_t)(DATA + RO * 4096);
-    munmap((void *)(uintptr_t)(DATA + HOLE * 4096), 4096);
-    direct_xcr0 = processor_xcr0();
-    xsave_end = MIN(x86_native_xsave_size(direct_xcr0), (uint32_t)XSAVE);
+    map_data(DATA, fd);
+    map_data(HIGH, fd);
+    map_data(MIRROR, fd);
     processor_catch(on_signal);
     const struct sigaction sa = { .sa_sigaction = on_signal,
                                   .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
