@@ -18,3 +18,8 @@ xl-test: $(B)/xl/blocks
 xl-fuzz: $(B)/xl/blocks
 	for s in 1 2 3 4 5 6 7 8; do for w in "" --window; do \
 		$(B)/xl/blocks --count 500000 --seed $$(($(XL_SEED) * 100 + s)) $$w || exit 1; done; done
+
+# DMA into what a guest is using. Not under a sanitizer, which fills the low addresses the window needs.
+$(B)/xl/dma: $(B)/obj/tests/xl/dma.o $(B)/libtrapeze.a
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -o $@

@@ -170,7 +170,8 @@ void native_check_mmx(struct x86_cpu *cpu)
 /* Some SIMD exception is unmasked. The host runs with all masked and flags clear; the flags it
  * raised tell whether the guest takes #XM, for which everything is put back.
  * DEVIATES: with an unmasked overflow or underflow, PE should tell whether the result would be
- * exact if exponents had no bounds; the host says whether the delivered one is. [SDM] vol. 1 "SIMD
+ * exact if exponents had no bounds; the host says whether the delivered one is. Dot products take
+ * exceptions after each of their steps, here all of them count as one. [SDM] vol. 1 "SIMD
  * Floating-Point Exception Conditions", "Handling SIMD Floating-Point Exceptions in Software" */
 static uint32_t run_unmasked(struct x86_cpu *cpu, const struct native_stub *st, uint32_t mxcsr)
 {

@@ -27,7 +27,7 @@
 
 enum { CACHE = 4 << 20 };
 enum { EMULATOR, BMI2, SLOW_PEXT, NO_BMI2, GUESTS };
-static struct guest guest[GUESTS];
+struct guest guest[GUESTS];
 static bool chosen[GUESTS]; /* translators for this block */
 static unsigned guests = GUESTS;
 static bool windowed;
@@ -155,9 +155,9 @@ static void compare(struct guest *g, const struct state *n, const struct state *
     if (!what && n)
         what = differ(n, s, flags, true);
     if (!what && memcmp(data, g->ram + GUEST_DATA, sizeof(test.data)))
-        what = "memory";
-    if (!what && n)
-        what = differ_natively(data, n);
+        what = windowed ? differ_data(data, g->ram + GUEST_DATA, s) : "memory";
+    if (!what && n && differ_data(data, processor_data, n))
+        what = "memory, natively";
     if (!what && (changed || memcmp(code_of(g), test.page, sizeof(test.page)))) {
         if (memcmp(code_of(&guest[EMULATOR]), code_of(g), sizeof(test.page)))
             what = "code";

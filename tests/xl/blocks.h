@@ -90,6 +90,7 @@ struct guest {
     unsigned tables;
 };
 
+extern struct guest guest[]; /* the first is the emulator's */
 enum { GUEST_DATA = 4 << 20, GUEST_CODE = 1 << 20 };
 enum guest_end { ENDED, STUCK, STRANGE };
 void guest_setup(struct guest *, const char *name, const struct engine_options *);
@@ -104,8 +105,8 @@ static inline struct soft_vcpu *guest_soft(struct guest *g) { return (struct sof
 
 /* ---- blocks_diff.c ---- */
 const char *differ(const struct state *a, const struct state *b, bool flags_exact, bool native);
-/* The data of an engine's guest against the processor's. */
-const char *differ_natively(const uint8_t *data, const struct state *native);
+/* Where the fault natively was in the second part of a store the first may have been done. */
+const char *differ_data(const uint8_t *a, const uint8_t *b, const struct state *native);
 void print_block(void);
 void print_state(const char *name, const struct state *);
 

@@ -38,13 +38,13 @@ static bool same_part(const struct state *a, const struct state *b, unsigned at,
     return true;
 }
 
-/* The instruction that faulted natively, or X86_OP_INVALID. */
-static struct x86_insn faulting(const struct state *n)
+/* The instruction that faulted, or X86_OP_INVALID. */
+static struct x86_insn faulting(const struct state *s)
 {
     struct x86_insn i = { .op = X86_OP_INVALID };
 
-    if (n->vector != X86_BP && n->rip - CODE < (PAGES - 1) * 4096 &&
-        x86_decode(&i, processor_code + (n->rip - CODE), 15, test.mode) != X86_DECODE_OK)
+    if (s->vector != X86_BP && s->rip - CODE < (PAGES - 1) * 4096 &&
+        x86_decode(&i, guest[0].ram + GUEST_CODE + (s->rip - CODE), 15, test.mode) != X86_DECODE_OK)
         i.op = X86_OP_INVALID;
     return i;
 }
@@ -56,7 +56,7 @@ static bool loose_address(const struct x86_insn *i)
     return i->mask || i->op == X86_OP_VMASKMOV || (i->mem && i->operand[i->mem - 1].size == 10);
 }
 
-const char *differ_natively(const uint8_t *data, const struct state *n)
+const char *differ_data(const uint8_t *a, const uint8_t *b, const struct state *n)
 {
     const struct x86_insn i = n->vector == X86_PFV ? faulting(n) : (struct x86_insn){ .op = 0 };
     unsigned from = 0, to = 0; /* not compared: the first part of a store whose second faulted */
@@ -70,10 +70,7 @@ const char *differ_natively(const uint8_t *data, const struct state *n)
             to = from + 64;
         }
     }
-    return memcmp(data, processor_data, from) ||
-                   memcmp(data + to, processor_data + to, sizeof(test.data) - to)
-               ? "memory, natively"
-               : NULL;
+    return memcmp(a, b, from) || memcmp(a + to, b + to, sizeof(test.data) - to) ? "memory" : NULL;
 }
 
 const char *differ(const struct state *a, const struct state *b, bool flags_exact, bool native)

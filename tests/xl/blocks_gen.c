@@ -187,6 +187,15 @@ static void draw(struct drawn *d)
     d->insn = c.insn;
 }
 
+/* Complex and dot products: exceptions of each step. */
+static bool is_in_steps(const struct x86_insn *i)
+{
+    if (i->op == X86_OP_AVX512 && i->map == X86_MAP_6)
+        return (i->opcode & 0xfe) == 0x56 || (i->opcode & 0xfe) == 0xd6;
+    return (i->op == X86_OP_SSE || i->op == X86_OP_AVX) && i->map == X86_MAP_0F3A &&
+           (i->opcode & 0xfe) == 0x40;
+}
+
 static void put_random(void)
 {
     static struct drawn pool[2][POOL];
@@ -216,8 +225,7 @@ static void put_random(void)
     test.no_flush |=
         c.insn.op == X86_OP_AVX512 &&
         (c.insn.map >= X86_MAP_5 || (c.insn.map == X86_MAP_0F3A && (c.insn.opcode & 0xfe) == 0x56));
-    test.complex |= c.insn.op == X86_OP_AVX512 && c.insn.map == X86_MAP_6 &&
-                    ((c.insn.opcode & 0xfe) == 0x56 || (c.insn.opcode & 0xfe) == 0xd6);
+    test.complex |= is_in_steps(&c.insn);
     if (gen_undefined_flags(&c) & ~(uint64_t)X86_AF)
         PUT(0x39, 0xd8); /* cmp eax, ebx: all defined */
     else if (one_in(12) && x86_flags_use(&c.insn).may_write)

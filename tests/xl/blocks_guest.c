@@ -250,7 +250,8 @@ enum guest_end guest_run(struct guest *g, struct state *out, bool flush)
     }
     check(ops->get_regs(g->vcpu, &regs));
     *out = (struct state){ .rip = regs.rip, .vector = (int)run->exit_reason };
-    if (run->exit_reason != KVM_EXIT_HLT || regs.rip - 1 - STUBS >= 33 * 16)
+    if (run->exit_reason != KVM_EXIT_HLT || regs.rip - 1 - STUBS >= 33 * 16 ||
+        STACK - 40 - regs.rsp > 8)
         return STRANGE;
     g->halted = true;
     out->vector = (int)((regs.rip - 1 - STUBS) / 16);
