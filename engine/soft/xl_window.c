@@ -28,12 +28,11 @@ enum {
     HASH = 1 << 14,
     NONE = 0,
     SPACES = 64,
-    ENOUGH = 2,      /* samples that find it running make an address space the owner, … */
-    GONE = 3,        /* … if so many have not seen the present one; */
-    SAMPLE_MS = 1,   /* taken not more often than this */
-    LEAK = 100,      /* faults in a ms that are all right, */
-    BUCKET = 8000,   /* and how many more */
-    BAN_MS = 500,    /* for which an address space that faults more often loses its right */
+    SAMPLE_MS = 1,   /* samples are taken at most so often */
+    PATIENCE = 64,   /* samples at most that a contested owner may be away */
+    LEAK = 100,      /* pages lost or refused that are all right for a sample in user mode, */
+    BUCKET = 600,    /* and how many more */
+    BAN_MS = 250,    /* for which an address space that has more of them loses its right */
     LOWEST = 0x10000 /* [proc(5)] vm.mmap_min_addr */
 };
 
@@ -45,12 +44,12 @@ struct page {
     uint64_t lin;        /* page number as the guest has it */
     const uint8_t *host; /* of guest RAM; NULL: free */
     uint16_t next_lin, next_host;
-    bool writable;
+    bool writable, bad;
 };
 
 struct space {
     uint64_t cr3; /* base */
-    uint32_t hits;
+    bool owned;   /* lost the window to another */
     uint32_t bans;
     uint64_t banned; /* until this TSC */
 };
@@ -70,9 +69,11 @@ struct xl_window {
     } slot[SOFT_SLOTS];
     struct space space[SPACES];
     uint64_t sampled, khz;
-    unsigned unseen; /* samples since the owner was seen */
+    unsigned unseen;   /* samples since the owner was seen, … */
+    unsigned patience; /* … and how many it may be */
     int64_t bucket;
-    uint64_t faults;
+    uint32_t
+        churn; /* pages lost or refused since the last sample; those it has never had are fine */
 };
 
 #define NO_OWNER (~0ull)
@@ -150,7 +151,7 @@ static void drop(struct xl_window *w, struct page *p)
 {
     munmap(at(p->lin), 0x1000);
     unchain(w, p);
-    w->faults++;
+    w->churn++;
 }
 
 static void forget(struct xl_window *w)
@@ -265,33 +266,49 @@ static void set_active(struct soft_vcpu *v)
     v->xl.window_view = has ? (int)w->view : -1;
 }
 
+static bool still_valid(struct soft_vcpu *v, const struct page *p)
+{
+    struct x86_cpu *cpu = &v->cpu;
+    struct x86_walk walk;
+    unsigned props;
+
+    if (!x86_quiet_walk(cpu, p->lin << 12, X86_READ, 1, &walk) || walk.global ||
+        cpu->env->ram(cpu, walk.gpa & ~0xfffull, &props) != p->host)
+        return false;
+    return !p->writable ||
+           ((walk.prot & 1u << X86_WRITE) &&
+            (props & (X86_RAM_WRITABLE | X86_RAM_CODE | X86_RAM_ROM)) == X86_RAM_WRITABLE);
+}
+
 /* The guest flushed: keeps what the page tables still say. */
 static void refresh(struct soft_vcpu *v)
 {
     struct xl_window *w = v->xl.window;
-    struct x86_cpu *cpu = &v->cpu;
+    unsigned bad = 0;
 
     w->stale = false;
+    w->churn += w->used / 64; /* about what it costs */
     v->xl.window_refreshes++;
-    if (cpu->watches) {
+    if (v->cpu.watches) {
         forget(w);
         return;
     }
-    for (unsigned i = 1, left = w->used; left; i++) {
-        struct page *p = &w->page[i];
-        struct x86_walk walk;
-        unsigned props = 0;
-        if (!p->host)
-            continue;
-        left--;
-        const bool same = x86_quiet_walk(cpu, p->lin << 12, X86_READ, 1, &walk) && !walk.global &&
-                          cpu->env->ram(cpu, walk.gpa & ~0xfffull, &props) == p->host;
-        const bool writable =
-            (walk.prot & 1u << X86_WRITE) &&
-            (props & (X86_RAM_WRITABLE | X86_RAM_CODE | X86_RAM_ROM)) == X86_RAM_WRITABLE;
-        if (!same || (p->writable && !writable))
-            drop(w, p);
+    for (unsigned i = 1, left = w->used; left; i++)
+        if (w->page[i].host) {
+            w->page[i].bad = !still_valid(v, &w->page[i]);
+            bad += w->page[i].bad;
+            left--;
+        }
+    if (bad > w->used / 2 && bad > 16) {
+        w->churn += w->used;
+        forget(w);
+        return;
     }
+    for (unsigned i = 1; bad; i++)
+        if (w->page[i].host && w->page[i].bad) {
+            drop(w, &w->page[i]);
+            bad--;
+        }
 }
 
 void xl_window_event(struct soft_vcpu *v, enum x86_tlb_event what, uint64_t arg)
@@ -369,44 +386,62 @@ static void give(struct soft_vcpu *v)
     w->view = v->cpu.view_id;
     w->unseen = 0;
     w->bucket = 0;
-    w->faults = 0;
+    w->churn = 0;
     v->xl.window_owners++;
     set_active(v);
 }
 
-static void judge(struct soft_vcpu *v, struct space *s, uint64_t now, uint64_t ms)
+/* The owner, found running in user mode: whether pages come and go so often that it loses more than
+ * it gains. */
+static void judge(struct soft_vcpu *v, struct space *s, uint64_t now)
 {
     struct xl_window *w = v->xl.window;
 
     w->unseen = 0;
-    w->bucket = MAX(w->bucket + (int64_t)w->faults - (int64_t)(ms * LEAK), 0);
-    w->faults = 0;
+    w->bucket = MAX(w->bucket + (int64_t)w->churn - LEAK, 0);
+    w->churn = 0;
     if (w->bucket < BUCKET || v->vm->window)
         return;
-    s->hits = 0;
-    s->banned = now + ((uint64_t)BAN_MS << MIN(s->bans++, 8u)) * w->khz;
+    s->banned = now + ((uint64_t)BAN_MS << MIN(s->bans++, 3u)) * w->khz;
     w->cr3 = NO_OWNER;
     v->xl.window_bans++;
     set_active(v);
+}
+
+/* Another is found running. Mostly the owner has ended; if it has not, and comes back, the next
+ * owner stays longer. */
+static void contest(struct soft_vcpu *v, struct space *s, uint64_t now)
+{
+    struct xl_window *w = v->xl.window;
+
+    if (now < s->banned || atomic_load(&v->vm->vcpus) > 1)
+        return;
+    if (w->cr3 != NO_OWNER) {
+        if (++w->unseen < w->patience)
+            return;
+        if (s->owned)
+            w->patience = MIN(4 * w->patience, (unsigned)PATIENCE);
+        else if (w->patience > 1)
+            w->patience--;
+        space_of(w, w->cr3)->owned = true;
+    }
+    s->owned = false;
+    give(v);
 }
 
 void xl_window_sample(struct soft_vcpu *v, uint64_t now)
 {
     struct xl_window *w = v->xl.window;
     const struct x86_cpu *cpu = &v->cpu;
+    const uint64_t cr3 = base(cpu->cr3);
 
     if (!w || now - w->sampled < SAMPLE_MS * w->khz || cpu->cpl != 3 || cpu->code != 8)
         return;
-    const uint64_t ms = MIN((now - w->sampled) / w->khz, 8u), cr3 = base(cpu->cr3);
-    struct space *s = space_of(w, cr3);
     w->sampled = now;
-    s->hits++;
-    if (w->cr3 == cr3) {
-        judge(v, s, now, ms);
-    } else if (s->hits >= ENOUGH && now >= s->banned &&
-               (w->cr3 == NO_OWNER || ++w->unseen >= GONE) && atomic_load(&v->vm->vcpus) == 1) {
-        give(v);
-    }
+    if (w->cr3 == cr3)
+        judge(v, space_of(w, cr3), now);
+    else
+        contest(v, space_of(w, cr3), now);
 }
 
 void xl_window_ready(struct soft_vcpu *v)
@@ -512,15 +547,20 @@ bool xl_window_fault(struct soft_vcpu *v, ucontext_t *uc, uint64_t addr)
     greg_t *g = uc->uc_mcontext.gregs;
     const uint64_t code = (uint64_t)g[REG_RIP] - (uintptr_t)xl->rx;
     const struct xl_place *p = code < xl->used ? find_place(xl, (uint32_t)code) : NULL;
+    struct x86_walk walk;
     uint64_t lin;
 
     if (!p)
         return false;
     xl->window_faults++;
-    xl->window->faults++;
     if (g[REG_TRAPNO] == PAGE_FAULT && xl->window_view == v->cpu.view_id && addr < ALIAS &&
-        guest_address(v, uc, p, addr, &lin) && install(v, lin, g[REG_ERR] & WRITE))
-        return true;
+        guest_address(v, uc, p, addr, &lin)) {
+        const bool write = g[REG_ERR] & WRITE;
+        if (install(v, lin, write))
+            return true;
+        /* If the guest has nothing against it, it will be refused again. */
+        xl->window->churn += x86_quiet_walk(&v->cpu, lin, write ? X86_WRITE : X86_READ, 1, &walk);
+    }
     /* Not to be had so: the thunk has the interpreter do the instruction. */
     g[REG_R9] = (greg_t)(uintptr_t)p->insn;
     g[REG_R10] = (greg_t)p->rip;
@@ -553,6 +593,7 @@ void xl_window_init(struct soft_vcpu *v)
         return;
     }
     w->khz = soft_tsc_khz();
+    w->patience = 1;
     w->cr3 = NO_OWNER;
     forget(w);
     v->xl.window = w;
