@@ -29,6 +29,7 @@ enum {
     NONE = 0,
     SPACES = 64,
     SAMPLE_MS = 1,   /* samples are taken at most so often */
+    AGAIN = 16,      /* an address space that has lost the window so many samples ago still runs */
     PATIENCE = 64,   /* samples at most that a contested owner may be away */
     LEAK = 100,      /* pages lost or refused that are all right for a sample in user mode, */
     BUCKET = 600,    /* and how many more */
@@ -48,8 +49,8 @@ struct page {
 };
 
 struct space {
-    uint64_t cr3; /* base */
-    bool owned;   /* lost the window to another */
+    uint64_t cr3;  /* base */
+    uint64_t lost; /* to another, as of the sample of this number */
     uint32_t bans;
     uint64_t banned; /* until this TSC */
 };
@@ -68,7 +69,7 @@ struct xl_window {
         size_t len;
     } slot[SOFT_SLOTS];
     struct space space[SPACES];
-    uint64_t sampled, khz;
+    uint64_t sampled, samples, khz;
     unsigned unseen;   /* samples since the owner was seen, … */
     unsigned patience; /* … and how many it may be */
     int64_t bucket;
@@ -419,13 +420,12 @@ static void contest(struct soft_vcpu *v, struct space *s, uint64_t now)
     if (w->cr3 != NO_OWNER) {
         if (++w->unseen < w->patience)
             return;
-        if (s->owned)
+        if (s->lost && w->samples - s->lost < AGAIN)
             w->patience = MIN(4 * w->patience, (unsigned)PATIENCE);
         else if (w->patience > 1)
             w->patience--;
-        space_of(w, w->cr3)->owned = true;
+        space_of(w, w->cr3)->lost = w->samples;
     }
-    s->owned = false;
     give(v);
 }
 
@@ -438,6 +438,7 @@ void xl_window_sample(struct soft_vcpu *v, uint64_t now)
     if (!w || now - w->sampled < SAMPLE_MS * w->khz || cpu->cpl != 3 || cpu->code != 8)
         return;
     w->sampled = now;
+    w->samples++;
     if (w->cr3 == cr3)
         judge(v, space_of(w, cr3), now);
     else
