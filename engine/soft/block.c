@@ -67,8 +67,8 @@ static struct soft_codepage *page_find(struct soft_cache *c, const uint8_t *page
 int soft_cache_init(struct soft_cache *c, size_t size)
 {
     c->size = size;
-    c->arena = soft_arena_alloc(c->size);
-    c->hash = soft_arena_alloc(SOFT_BLOCK_HASH * sizeof(*c->hash));
+    c->arena = soft_pages_alloc(c->size);
+    c->hash = soft_pages_alloc(SOFT_BLOCK_HASH * sizeof(*c->hash));
     c->pages = soft_pages_alloc(SOFT_PAGE_HASH * sizeof(*c->pages));
     c->recent = soft_pages_alloc(SOFT_RECENT * sizeof(*c->recent));
     return c->arena && c->hash && c->pages && c->recent ? 0 : -ENOMEM;
@@ -285,12 +285,6 @@ static struct soft_codepage *page_make(struct soft_vcpu *v, const uint8_t *page)
     return p;
 }
 
-bool soft_ends_block(const struct x86_insn *insn)
-{
-    return (insn->flags & X86_INSN_ENDS_BLOCK) || insn->op == X86_OP_MOV_TO_SEG ||
-           insn->op == X86_OP_POP_SEG || insn->op == X86_OP_LOAD_FAR_PTR;
-}
-
 /* From a copy of the code, which is made as far as it is needed. */
 static void decode(struct soft_block *b, uint8_t *copy, unsigned avail, unsigned mode,
                    bool lockstep)
@@ -315,7 +309,8 @@ static void decode(struct soft_block *b, uint8_t *copy, unsigned avail, unsigned
         if (alone && b->count)
             break;
         x86_bind(insn);
-        b->native |= insn->op >= X86_OP_FPU && x86_is_native(insn);
+        if (unlikely(insn->op >= X86_OP_FPU && x86_is_native(insn)))
+            b->native = true;
         b->count++;
         b->bytes = (uint16_t)(b->bytes + insn->len);
         if (alone || soft_ends_block(insn))

@@ -178,13 +178,3 @@ void soft_code_present(void *rw, void *rx, size_t *present, size_t used, size_t 
     if (*present > from)
         madvise((uint8_t *)rx + from, *present - from, MADV_POPULATE_READ);
 }
-
-/* Filled from its start on, and looked at here and there: large pages save TLB misses. */
-void *soft_arena_alloc(size_t size)
-{
-    void *p = soft_pages_alloc(size);
-
-    if (p)
-        madvise(p, size, MADV_HUGEPAGE);
-    return p;
-}

@@ -59,9 +59,10 @@ struct soft_block {
     struct soft_block *hash_next;
     uint8_t key, count;
     uint16_t bytes;
-    uint8_t runs; /* how often xl_run.c had it interpreted */
-    bool native;  /* has instructions that run on the host's vector or x87 unit */
-    bool follows; /* a struct soft_follow lies before it */
+    uint8_t runs;     /* how often xl_run.c had it interpreted */
+    bool native : 1;  /* has instructions that run on the host's vector or x87 unit */
+    bool follows : 1; /* a struct soft_follow lies before it */
+    uint8_t needs;    /* flags, see xl_flow.c; or 0: not known yet */
     /* One instruction that reaches into another page: bytes in the first page. Which the second is
      * depends on the address space, so a jump from within the first page alone does not lead here.
      */
@@ -232,7 +233,6 @@ WARN_UNUSED int soft_code_alloc(void **rw, void **rx, size_t size);
 void soft_code_free(void *rw, void *rx, size_t size);
 /* Zeroed address space; pages come into being when touched. NULL if there is none. */
 void *soft_pages_alloc(size_t size);
-void *soft_arena_alloc(size_t size); /* the same */
 void soft_pages_free(void *p, size_t size);
 /* Brings the pages behind *present into being, several at a time, so that [0, used) has them; up to
  * size. Cheaper than one by one as they are touched. */
@@ -266,7 +266,11 @@ const struct x86_insn *soft_block_next(struct x86_cpu *, const struct x86_insn *
 void soft_cache_invalidate(struct soft_vcpu *, const uint8_t *host, unsigned len);
 void soft_cache_flush(struct soft_vcpu *);
 /* May change what the following instructions are decoded or checked by. */
-bool soft_ends_block(const struct x86_insn *);
+static inline bool soft_ends_block(const struct x86_insn *insn)
+{
+    return (insn->flags & X86_INSN_ENDS_BLOCK) || insn->op == X86_OP_MOV_TO_SEG ||
+           insn->op == X86_OP_POP_SEG || insn->op == X86_OP_LOAD_FAR_PTR;
+}
 /* The same range in the caches of all vCPUs but self (may be NULL). */
 void soft_invalidate_others(struct soft_vm *, struct soft_vcpu *self, const uint8_t *host,
                             unsigned len);

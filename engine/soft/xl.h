@@ -14,6 +14,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <ucontext.h>
 
 #include "isa/x86/cpu.h"
@@ -329,9 +330,10 @@ enum { XL_MAX_INSNS = 64, XL_MAX_PIECES = 6 };
 struct xl_cold {                 /* out of line: the instruction by the interpreter */
     const struct x86_insn *insn; /* NULL: instead from there on by the twin */
     uint64_t rip;
-    uint8_t *resume; /* NULL: it ends the block */
-    bool copy;       /* from its check to there the code may be copied */
-    uint64_t twin;   /* not 0: where to go on by the twin instead */
+    uint8_t *resume;     /* NULL: it ends the block */
+    bool copy;           /* from its check to there the code may be copied */
+    uint16_t first, end; /* jumps there: a list, as 1 + index */
+    uint64_t twin;       /* not 0: where to go on by the twin instead */
 };
 
 /* An access to be checked: size bytes from host register reg + disp, 64 bits wide, or if reg is
@@ -353,6 +355,7 @@ struct xl_jump_out {
     uint8_t *rel32, *retry; /* retry: a TLB miss, where to look again; else NULL */
     uint8_t *after;         /* behind the check with r10 = addend, or NULL */
     bool flags_saved;       /* by xl_flags_save() */
+    uint16_t next;          /* of the same cold code: 1 + index, or 0 */
     struct xl_access access;
 };
 
@@ -438,6 +441,32 @@ static inline int32_t xl_gpr(unsigned r)
 
 /* Host register of a guest's, or -1: in memory. */
 static inline int xl_host(unsigned r) { return r == X86_RSP ? 8 : r >= 8 && r < 12 ? -1 : (int)r; }
+
+/* Some bytes of an instruction, stored at once: a store of each byte would wait for the one before
+ * it to tell where it goes. What lies behind the code may be overwritten by that. */
+struct xl_bytes {
+    uint64_t v;
+    unsigned n;
+};
+
+static inline void xl_add(struct xl_bytes *s, uint64_t byte)
+{
+    s->v |= byte << 8 * s->n;
+    s->n++;
+}
+
+static inline void xl_put(struct xl_tr *t, const struct xl_bytes *s)
+{
+    memcpy(t->p, &s->v, 8);
+    t->p += s->n;
+}
+
+static inline void xl_put_with(struct xl_tr *t, const struct xl_bytes *s, uint32_t v)
+{
+    memcpy(t->p, &s->v, 8);
+    memcpy(t->p + s->n, &v, 4);
+    t->p += s->n + 4;
+}
 
 /* xl_emit.c; what writes to r10 says so in t->r10. */
 void xl_b(struct xl_tr *, unsigned byte);
@@ -544,7 +573,11 @@ WARN_UNUSED bool xl_insn(struct xl_tr *, const struct x86_insn *);
 WARN_UNUSED bool xl_special(struct xl_tr *, const struct x86_insn *);
 WARN_UNUSED bool xl_vector(struct xl_tr *, const struct x86_insn *);
 /* By the interpreter, it may unmask exceptions: ends the block. */
-bool xl_changes_masks(const struct x86_insn *);
+bool xl_unmasks(const struct x86_insn *);
+static inline bool xl_changes_masks(const struct x86_insn *in)
+{
+    return in->op >= X86_OP_FPU && xl_unmasks(in);
+}
 WARN_UNUSED bool xl_stack(struct xl_tr *, const struct x86_insn *);
 
 /* xl_string.c */

@@ -17,8 +17,12 @@ unsigned xl_cold_new(struct xl_tr *t, const struct x86_insn *in)
 
 void xl_jump_cold(struct xl_tr *t, unsigned cold)
 {
+    struct xl_cold *c = &t->cold[cold];
+
     t->jump[t->jumps] = (struct xl_jump_out){ .rel32 = t->p, .access.cold = (uint16_t)cold };
     t->jumps++;
+    *(c->end ? &t->jump[c->end - 1].next : &c->first) = (uint16_t)t->jumps;
+    c->end = (uint16_t)t->jumps;
     xl_i32(t, 0);
 }
 
@@ -48,9 +52,8 @@ static bool may_cross(const struct xl_tr *t, const struct xl_jump_out *j, const 
 
     if (!c->copy || !c->resume || !j->after || a->fill_read || a->no_fill)
         return false;
-    for (unsigned i = 0; i < t->jumps; i++)
-        jumps +=
-            t->jump[i].access.cold == a->cold && (t->jump[i].retry || t->jump[i].rel32 > j->after);
+    for (unsigned i = c->first; i; i = t->jump[i - 1].next)
+        jumps += t->jump[i - 1].retry || t->jump[i - 1].rel32 > j->after;
     return jumps == 1;
 }
 
@@ -121,14 +124,15 @@ static void fill_stub(struct xl_tr *t, const struct xl_jump_out *j, const struct
     xl_here32(t, over);
 }
 
-static void cold_stub(struct xl_tr *t, const struct xl_cold *c, unsigned index)
+static void cold_stub(struct xl_tr *t, const struct xl_cold *c)
 {
     uint8_t *over[4];
     unsigned overs = 0;
     bool any = false;
 
-    for (unsigned j = 0; j < t->jumps; j++) {
-        if (t->jump[j].access.cold != index || !t->jump[j].retry)
+    for (unsigned i = c->first; i; i = t->jump[i - 1].next) {
+        const struct xl_jump_out *j = &t->jump[i - 1];
+        if (!j->retry)
             continue;
         if (any) { /* of the one before, if it fails */
             xl_b(t, 0xeb);
@@ -136,13 +140,13 @@ static void cold_stub(struct xl_tr *t, const struct xl_cold *c, unsigned index)
             xl_b(t, 0);
         }
         any = true;
-        xl_here32(t, t->jump[j].rel32);
-        fill_stub(t, &t->jump[j], c);
+        xl_here32(t, j->rel32);
+        fill_stub(t, j, c);
     }
-    for (unsigned j = 0; j < t->jumps; j++)
-        if (t->jump[j].access.cold == index && !t->jump[j].retry) {
+    for (unsigned i = c->first; i; i = t->jump[i - 1].next)
+        if (!t->jump[i - 1].retry) {
             any = true;
-            xl_here32(t, t->jump[j].rel32);
+            xl_here32(t, t->jump[i - 1].rel32);
         }
     while (overs)
         xl_here(t, over[--overs]);
@@ -162,7 +166,7 @@ static void cold_stub(struct xl_tr *t, const struct xl_cold *c, unsigned index)
 void xl_cold_stubs(struct xl_tr *t)
 {
     for (unsigned i = 0; i < t->colds; i++)
-        cold_stub(t, &t->cold[i], i);
+        cold_stub(t, &t->cold[i]);
 }
 
 enum { JUMP_LEN = 5 };

@@ -24,148 +24,122 @@ static void written(struct xl_tr *t, unsigned reg)
         t->r10 = 0;
 }
 
-/* Some bytes of an instruction, stored at once: a store of each byte would wait for the one before
- * it to tell where it goes. What lies behind the code may be overwritten by that. */
-struct some {
-    uint64_t v;
-    unsigned n;
-};
-
-static inline void add(struct some *s, uint64_t byte)
-{
-    s->v |= byte << 8 * s->n;
-    s->n++;
-}
-
-static inline void put(struct xl_tr *t, const struct some *s)
-{
-    memcpy(t->p, &s->v, 8);
-    t->p += s->n;
-}
-
-static inline void put_with(struct xl_tr *t, const struct some *s, uint32_t v)
-{
-    memcpy(t->p, &s->v, 8);
-    memcpy(t->p + s->n, &v, 4);
-    t->p += s->n + 4;
-}
-
-static inline void rex(struct some *s, unsigned w, unsigned r, unsigned x, unsigned b)
+static inline void rex(struct xl_bytes *s, unsigned w, unsigned r, unsigned x, unsigned b)
 {
     unsigned v = (w ? 8u : 0) | (r >> 3) << 2 | (x >> 3) << 1 | b >> 3;
 
     if (v)
-        add(s, 0x40 | v);
+        xl_add(s, 0x40 | v);
 }
 
-static inline void opcode(struct some *s, unsigned op)
+static inline void opcode(struct xl_bytes *s, unsigned op)
 {
     if (op > 0xff)
-        add(s, op >> 8);
-    add(s, op & 0xff);
+        xl_add(s, op >> 8);
+    xl_add(s, op & 0xff);
 }
 
 void xl_rr(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, unsigned rm)
 {
-    struct some s = { 0, 0 };
+    struct xl_bytes s = { 0, 0 };
 
     written(t, reg);
     written(t, rm);
     rex(&s, w, reg, 0, rm);
     opcode(&s, op);
-    add(&s, 0xc0 | (reg & 7) << 3 | (rm & 7));
-    put(t, &s);
+    xl_add(&s, 0xc0 | (reg & 7) << 3 | (rm & 7));
+    xl_put(t, &s);
 }
 
 void xl_rm(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, unsigned base, int32_t disp)
 {
     const unsigned mod = disp || (base & 7) == 5 ? 0x80 : 0;
-    struct some s = { 0, 0 };
+    struct xl_bytes s = { 0, 0 };
 
     if (op != 0x89)
         written(t, reg);
     rex(&s, w, reg, 0, base);
     opcode(&s, op);
-    add(&s, mod | (reg & 7) << 3 | (base & 7));
+    xl_add(&s, mod | (reg & 7) << 3 | (base & 7));
     if ((base & 7) == 4)
-        add(&s, 0x24);
+        xl_add(&s, 0x24);
     if (mod)
-        put_with(t, &s, (uint32_t)disp);
+        xl_put_with(t, &s, (uint32_t)disp);
     else
-        put(t, &s);
+        xl_put(t, &s);
 }
 
 void xl_gs(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, int32_t disp)
 {
-    struct some s = { 0x65, 1 };
+    struct xl_bytes s = { 0x65, 1 };
 
     if (op != 0x89)
         written(t, reg);
     rex(&s, w, reg, 0, 0);
     opcode(&s, op);
-    add(&s, 4 | (reg & 7) << 3);
-    add(&s, 0x25);
-    put_with(t, &s, (uint32_t)disp);
+    xl_add(&s, 4 | (reg & 7) << 3);
+    xl_add(&s, 0x25);
+    xl_put_with(t, &s, (uint32_t)disp);
 }
 
 void xl_gsx(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, unsigned index, unsigned scale,
             int32_t disp)
 {
-    struct some s = { 0x65, 1 };
+    struct xl_bytes s = { 0x65, 1 };
 
     written(t, reg);
     rex(&s, w, reg, index, 0);
     opcode(&s, op);
-    add(&s, 4 | (reg & 7) << 3);
-    add(&s, scale << 6 | (index & 7) << 3 | 5);
-    put_with(t, &s, (uint32_t)disp);
+    xl_add(&s, 4 | (reg & 7) << 3);
+    xl_add(&s, scale << 6 | (index & 7) << 3 | 5);
+    xl_put_with(t, &s, (uint32_t)disp);
 }
 
 void xl_gsb(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, unsigned base, int32_t disp)
 {
-    struct some s = { 0x65, 1 };
+    struct xl_bytes s = { 0x65, 1 };
 
     written(t, reg);
     rex(&s, w, reg, 0, base);
     opcode(&s, op);
-    add(&s, 0x80 | (reg & 7) << 3 | (base & 7));
+    xl_add(&s, 0x80 | (reg & 7) << 3 | (base & 7));
     if ((base & 7) == 4)
-        add(&s, 0x24);
-    put_with(t, &s, (uint32_t)disp);
+        xl_add(&s, 0x24);
+    xl_put_with(t, &s, (uint32_t)disp);
 }
 
 /* ModRM and SIB of base + index (XL_NO_INDEX: none) << scale + disp, the displacement, and out. */
-static inline void put_address(struct xl_tr *t, struct some *s, unsigned reg, unsigned base,
+static inline void put_address(struct xl_tr *t, struct xl_bytes *s, unsigned reg, unsigned base,
                                unsigned index, unsigned scale, int32_t disp)
 {
     const bool d8 = disp >= -128 && disp < 128;
     const unsigned mod = !disp && (base & 7) != 5 ? 0 : d8 ? 0x40 : 0x80;
 
     if (index != XL_NO_INDEX || (base & 7) == 4) {
-        add(s, mod | (reg & 7) << 3 | 4);
-        add(s, scale << 6 | (index == XL_NO_INDEX ? 4u : index & 7) << 3 | (base & 7));
+        xl_add(s, mod | (reg & 7) << 3 | 4);
+        xl_add(s, scale << 6 | (index == XL_NO_INDEX ? 4u : index & 7) << 3 | (base & 7));
     } else {
-        add(s, mod | (reg & 7) << 3 | (base & 7));
+        xl_add(s, mod | (reg & 7) << 3 | (base & 7));
     }
     if (mod == 0x80) {
-        put_with(t, s, (uint32_t)disp);
+        xl_put_with(t, s, (uint32_t)disp);
         return;
     }
     if (mod)
-        add(s, (uint8_t)disp);
-    put(t, s);
+        xl_add(s, (uint8_t)disp);
+    xl_put(t, s);
 }
 
 void xl_modrm_ref(struct xl_tr *t, unsigned reg, const struct xl_ref *m)
 {
-    struct some s = { 0, 0 };
+    struct xl_bytes s = { 0, 0 };
 
     put_address(t, &s, reg, m->base, m->index, 0, m->disp);
 }
 
 void xl_op_ref(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, const struct xl_ref *m)
 {
-    struct some s = { 0, 0 };
+    struct xl_bytes s = { 0, 0 };
 
     if (op != 0x89)
         written(t, reg);
@@ -177,15 +151,15 @@ void xl_op_ref(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, const str
 void xl_lea(struct xl_tr *t, unsigned w, unsigned reg, int base, int index, unsigned scale,
             int32_t disp)
 {
-    struct some s = { 0, 0 };
+    struct xl_bytes s = { 0, 0 };
 
     written(t, reg);
     rex(&s, w, reg, index < 0 ? 0 : (unsigned)index, base < 0 ? 0 : (unsigned)base);
-    add(&s, 0x8d);
+    xl_add(&s, 0x8d);
     if (base < 0) {
-        add(&s, 4 | (reg & 7) << 3);
-        add(&s, scale << 6 | (index < 0 ? 4u : (unsigned)index & 7) << 3 | 5);
-        put_with(t, &s, (uint32_t)disp);
+        xl_add(&s, 4 | (reg & 7) << 3);
+        xl_add(&s, scale << 6 | (index < 0 ? 4u : (unsigned)index & 7) << 3 | 5);
+        xl_put_with(t, &s, (uint32_t)disp);
         return;
     }
     put_address(t, &s, reg, (unsigned)base, index < 0 ? (unsigned)XL_NO_INDEX : (unsigned)index,
@@ -200,20 +174,20 @@ void xl_mov(struct xl_tr *t, unsigned w, unsigned dst, unsigned src)
 void xl_imm(struct xl_tr *t, unsigned reg, uint64_t v)
 {
     const bool u32 = v <= 0xffffffff, s32 = (uint64_t)(int32_t)v == v;
-    struct some s = { 0, 0 };
+    struct xl_bytes s = { 0, 0 };
 
     written(t, reg);
     rex(&s, !u32, 0, 0, reg);
     if (u32 || !s32) {
-        add(&s, 0xb8 | (reg & 7));
+        xl_add(&s, 0xb8 | (reg & 7));
     } else {
-        add(&s, 0xc7);
-        add(&s, 0xc0 | (reg & 7));
+        xl_add(&s, 0xc7);
+        xl_add(&s, 0xc0 | (reg & 7));
     }
     if (u32 || s32) {
-        put_with(t, &s, (uint32_t)v);
+        xl_put_with(t, &s, (uint32_t)v);
     } else {
-        put(t, &s);
+        xl_put(t, &s);
         xl_i64(t, v);
     }
 }
@@ -257,29 +231,29 @@ void xl_gs_store(struct xl_tr *t, unsigned w, int32_t disp, uint32_t v)
 /* VEX.LZ.F3.0F38.W1 F5 /r */
 void xl_pext(struct xl_tr *t, unsigned dst, unsigned src, int32_t gs_mask)
 {
-    struct some s = { 0x65 | 0xc4 << 8, 2 };
+    struct xl_bytes s = { 0x65 | 0xc4 << 8, 2 };
 
     written(t, dst);
-    add(&s, (dst & 8 ? 0 : 0x80) | 0x60 | 2);
-    add(&s, 0x80 | (~src & 15) << 3 | 2);
-    add(&s, 0xf5);
-    add(&s, 4 | (dst & 7) << 3);
-    add(&s, 0x25);
-    put_with(t, &s, (uint32_t)gs_mask);
+    xl_add(&s, (dst & 8 ? 0 : 0x80) | 0x60 | 2);
+    xl_add(&s, 0x80 | (~src & 15) << 3 | 2);
+    xl_add(&s, 0xf5);
+    xl_add(&s, 4 | (dst & 7) << 3);
+    xl_add(&s, 0x25);
+    xl_put_with(t, &s, (uint32_t)gs_mask);
 }
 
 /* VEX.LZ.F2.0F3A.W1 F0 /r ib */
 void xl_rorx(struct xl_tr *t, unsigned dst, unsigned src, unsigned n)
 {
-    struct some s = { 0xc4, 1 };
+    struct xl_bytes s = { 0xc4, 1 };
 
     written(t, dst);
-    add(&s, (dst & 8 ? 0 : 0x80) | 0x40 | (src & 8 ? 0 : 0x20) | 3);
-    add(&s, 0xfb);
-    add(&s, 0xf0);
-    add(&s, 0xc0 | (dst & 7) << 3 | (src & 7));
-    add(&s, n);
-    put(t, &s);
+    xl_add(&s, (dst & 8 ? 0 : 0x80) | 0x40 | (src & 8 ? 0 : 0x20) | 3);
+    xl_add(&s, 0xfb);
+    xl_add(&s, 0xf0);
+    xl_add(&s, 0xc0 | (dst & 7) << 3 | (src & 7));
+    xl_add(&s, n);
+    xl_put(t, &s);
 }
 
 static void jump(struct xl_tr *t, unsigned op, const uint8_t *to)

@@ -394,25 +394,33 @@ static unsigned collect(struct soft_vcpu *v, struct soft_block *sb, struct xl_bl
     }
 }
 
+/* The flags that are needed where a decoded block begins; kept in a byte: OF in bit 1. */
+static uint32_t needs(struct soft_block *sb)
+{
+    uint32_t need = X86_AFLAGS;
+
+    if (!sb->needs) {
+        for (unsigned i = sb->count; i-- > 0;)
+            need = x86_flags_before(&sb->insn[i], need) & X86_AFLAGS;
+        sb->needs = (uint8_t)((need & 0xff) | (need & X86_OF ? 2 : 0) | 8);
+    }
+    return (sb->needs & X86_AFLAGS) | (sb->needs & 2 ? X86_OF : 0);
+}
+
 /* The flags that are needed at rip, where b goes on: all, unless a decoded block of b's own page
  * says otherwise. With that block b is dropped. */
 static uint32_t flags_needed(struct soft_vcpu *v, const struct soft_block *first,
                              struct xl_block *b, uint64_t rip)
 {
-    uint32_t need = 0, left = X86_AFLAGS;
     struct soft_block *sb;
+    uint32_t need;
 
     if (!v->xl.peek || (rip ^ b->rip) >> 12)
         return X86_AFLAGS;
     sb = soft_block_at(v, first->host + (int64_t)(rip - b->rip), first->key);
     if (!sb || sb->crosses)
         return X86_AFLAGS;
-    for (unsigned i = 0; i < sb->count && left; i++) {
-        struct x86_flags_use u = x86_flags_use(&sb->insn[i]);
-        need |= u.read & left;
-        left &= ~u.must_write;
-    }
-    need |= left;
+    need = needs(sb);
     if (need != X86_AFLAGS)
         xl_add_part(v, sb, b);
     return need;
@@ -438,10 +446,9 @@ static void find_live(struct soft_vcpu *v, const struct soft_block *first, struc
         need = X86_AFLAGS;
     live[count] = v->xl.exact || (need & X86_AFLAGS);
     for (unsigned i = count; i-- > 0; rip -= insn[i]->len) {
-        struct x86_flags_use u = x86_flags_use(insn[i]);
-        if (insn[i]->op == X86_OP_JCC) /* the other way */
+        if (insn[i]->op == X86_OP_JCC && (need & X86_AFLAGS) != X86_AFLAGS) /* the other way */
             need |= flags_needed(v, first, b, rip + insn[i]->imm);
-        need = (need & ~u.must_write) | u.read;
+        need = x86_flags_before(insn[i], need);
         live[i] = v->xl.exact || (need & X86_AFLAGS);
     }
 }

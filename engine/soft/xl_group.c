@@ -290,12 +290,35 @@ static void accesses(struct xl_tr *t, struct tracker *k, struct open *o, unsigne
     }
 }
 
+/* A group has two accesses at least. */
+static bool worth_it(const struct xl_tr *t, const struct x86_insn **insn)
+{
+    unsigned accesses = 0;
+
+    for (unsigned i = 0; i < t->count && accesses < 2; i++) {
+        switch (insn[i]->op) {
+        case X86_OP_PUSH:
+        case X86_OP_CALL:
+        case X86_OP_CALL_IND:
+        case X86_OP_POP:
+        case X86_OP_RET:
+        case X86_OP_LEAVE: accesses++; break;
+        default: break;
+        }
+        accesses += insn[i]->mem != 0;
+    }
+    return accesses >= 2;
+}
+
 void xl_plan(struct xl_tr *t, const struct x86_insn **insn)
 {
     struct open o[XL_MAX_OPEN];
     struct tracker k = { .n = t->mode, .rip = t->start };
     unsigned opens = 0, groups = 0;
 
+    t->grouped = worth_it(t, insn);
+    if (!t->grouped)
+        return;
     unknown_all(&k);
     for (unsigned i = 0; i < t->count; i++) {
         t->plan[i][0].open = t->plan[i][1].open = 0;

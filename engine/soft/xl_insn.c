@@ -33,31 +33,19 @@ static const uint8_t kind[X86_OP_COUNT] = {
     [X86_OP_FENCE] = YES,    [X86_OP_PAUSE] = YES,
 };
 
-/* modrm.reg is part of the opcode. */
+/* Opcodes whose modrm.reg is part of them. */
+static const bool group1[256] = {
+    [0x80] = true, [0x81] = true, [0x82] = true, [0x83] = true, [0xc0] = true, [0xc1] = true,
+    [0xc6] = true, [0xc7] = true, [0xd0] = true, [0xd1] = true, [0xd2] = true, [0xd3] = true,
+    [0xf6] = true, [0xf7] = true, [0xfe] = true, [0xff] = true,
+};
+
 static bool group(const struct x86_insn *in)
 {
     if (in->enc == X86_ENC_VEX)
         return in->map == X86_MAP_0F38 && in->opcode == 0xf3;
     if (in->map == X86_MAP_1BYTE)
-        switch (in->opcode) {
-        case 0x80:
-        case 0x81:
-        case 0x82:
-        case 0x83:
-        case 0xc0:
-        case 0xc1:
-        case 0xc6:
-        case 0xc7:
-        case 0xd0:
-        case 0xd1:
-        case 0xd2:
-        case 0xd3:
-        case 0xf6:
-        case 0xf7:
-        case 0xfe:
-        case 0xff: return true;
-        default: return false;
-        }
+        return group1[in->opcode];
     if (in->map == X86_MAP_0F)
         return in->opcode == 0xba || in->opcode == 0xae || (in->opcode & 0xf0) == 0x90;
     return false;
@@ -110,38 +98,40 @@ static void put(struct xl_tr *t, const struct x86_insn *in, const struct field *
         xl_gs(t, 1, 0x89, f->host, xl_gpr((unsigned)f->guest));
 }
 
-static void prefixes(struct xl_tr *t, const struct x86_insn *in)
+static void prefixes(struct xl_bytes *s, const struct x86_insn *in)
 {
     if (in->lock)
-        xl_b(t, 0xf0);
+        xl_add(s, 0xf0);
     if (in->osz == 2 || (in->pp == 1 && in->map >= X86_MAP_0F38))
-        xl_b(t, 0x66);
+        xl_add(s, 0x66);
+    if (likely(in->pp < 2))
+        return;
     switch (in->op) {
     case X86_OP_POPCNT:
     case X86_OP_LZCNT:
     case X86_OP_TZCNT:
     case X86_OP_ADOX:
-    case X86_OP_PAUSE: xl_b(t, 0xf3); break;
-    case X86_OP_CRC32: xl_b(t, 0xf2); break;
+    case X86_OP_PAUSE: xl_add(s, 0xf3); break;
+    case X86_OP_CRC32: xl_add(s, 0xf2); break;
     default: break;
     }
 }
 
-static void map_and_opcode(struct xl_tr *t, const struct x86_insn *in, unsigned opcode)
+static void map_and_opcode(struct xl_bytes *s, const struct x86_insn *in, unsigned opcode)
 {
-    if (in->map != X86_MAP_1BYTE)
-        xl_b(t, 0x0f);
-    if (in->map == X86_MAP_0F38)
-        xl_b(t, 0x38);
-    if (in->map == X86_MAP_0F3A)
-        xl_b(t, 0x3a);
-    xl_b(t, opcode);
+    if (in->map != X86_MAP_1BYTE) {
+        xl_add(s, 0x0f);
+        if (in->map == X86_MAP_0F38)
+            xl_add(s, 0x38);
+        if (in->map == X86_MAP_0F3A)
+            xl_add(s, 0x3a);
+    }
+    xl_add(s, opcode);
 }
 
 static void immediate(struct xl_tr *t, const struct x86_insn *in)
 {
-    for (unsigned i = 0; i < in->imm_len; i++)
-        xl_b(t, (uint8_t)(in->imm >> (8 * i)));
+    xl_put(t, &(struct xl_bytes){ in->imm, in->imm_len });
 }
 
 /* With ah ch dh bh: no REX may appear, so as it is; rsi lends its number to r9 for an address. */
@@ -165,11 +155,13 @@ static bool high_byte(struct xl_tr *t, const struct x86_insn *in)
                ref.disp);
         xl_rr(t, 1, 0x87, X86_RSI, XL_R9); /* xchg */
     }
-    prefixes(t, in);
+    struct xl_bytes s = { 0, 0 };
+    prefixes(&s, in);
     /* 82 is 80 in 32-bit code and nothing in 64-bit code */
-    map_and_opcode(t, in, in->map == X86_MAP_1BYTE && in->opcode == 0x82 ? 0x80u : in->opcode);
+    map_and_opcode(&s, in, in->map == X86_MAP_1BYTE && in->opcode == 0x82 ? 0x80u : in->opcode);
     if (in->has_modrm)
-        xl_b(t, m ? (in->modrm & 0x38) | X86_RSI : in->modrm);
+        xl_add(&s, m ? (in->modrm & 0x38u) | X86_RSI : in->modrm);
+    xl_put(t, &s);
     immediate(t, in);
     if (m)
         xl_rr(t, 1, 0x87, X86_RSI, XL_R9);
@@ -271,34 +263,38 @@ bool xl_insn(struct xl_tr *t, const struct x86_insn *in)
     const unsigned w = (rex & 8) != 0;
     const unsigned r = grp ? in->modrm >> 3 & 7u : reg.host, b = m ? ref.base : rm.host,
                    x = ref.index == XL_NO_INDEX ? 0 : ref.index;
+    struct xl_bytes s = { 0, 0 };
     if (vex) {
-        xl_b(t, 0xc4);
-        xl_b(t, (r & 8 ? 0 : 0x80) | (x & 8 ? 0 : 0x40) | (b & 8 ? 0 : 0x20) | in->map);
-        xl_b(t, w << 7 | (~(vv.guest < 0 ? 0u : vv.host) & 15) << 3 | (in->ll & 1) << 2 | in->pp);
-        xl_b(t, opcode);
+        xl_add(&s, 0xc4);
+        xl_add(&s, (r & 8 ? 0 : 0x80) | (x & 8 ? 0 : 0x40) | (b & 8 ? 0 : 0x20) | in->map);
+        xl_add(&s,
+               w << 7 | (~(vv.guest < 0 ? 0u : vv.host) & 15) << 3 | (in->ll & 1u) << 2 | in->pp);
+        xl_add(&s, opcode);
     } else {
-        prefixes(t, in);
+        prefixes(&s, in);
         unsigned out = 0x40 | w << 3 | (r & 8) >> 1 | (x & 8) >> 2 | (b & 8) >> 3;
         if (out != 0x40 || byte_rex)
-            xl_b(t, out);
+            xl_add(&s, out);
         if (in->map == X86_MAP_1BYTE && opcode == 0x82)
             opcode = 0x80;
         if (moffs)
             opcode = opcode == 0xa0 ? 0x8a : opcode == 0xa1 ? 0x8b : opcode == 0xa2 ? 0x88 : 0x89;
         if (in->map == X86_MAP_1BYTE && opcode >> 4 == 4) { /* 32-bit INC, DEC */
-            xl_b(t, 0xff);
-            xl_b(t, 0xc0 | (opcode & 8) | (b & 7));
+            xl_add(&s, 0xff);
+            xl_add(&s, 0xc0 | (opcode & 8) | (b & 7));
+            xl_put(t, &s);
             put(t, in, &rm);
             return true;
         }
-        map_and_opcode(t, in, oreg ? (opcode & ~7u) | (b & 7) : opcode);
+        map_and_opcode(&s, in, oreg ? (opcode & ~7u) | (b & 7) : opcode);
     }
+    if (in->op == X86_OP_FENCE)
+        xl_add(&s, in->modrm);
+    else if (!m && in->has_modrm)
+        xl_add(&s, 0xc0 | (r & 7) << 3 | (b & 7));
+    xl_put(t, &s);
     if (m)
         xl_modrm_ref(t, moffs ? 0 : r, &ref);
-    else if (in->op == X86_OP_FENCE)
-        xl_b(t, in->modrm);
-    else if (in->has_modrm)
-        xl_b(t, 0xc0 | (r & 7) << 3 | (b & 7));
     if (!moffs)
         immediate(t, in);
     put(t, in, &reg);

@@ -286,7 +286,7 @@ int xl_init(struct soft_vcpu *v)
         return err;
     xl->rw = rw;
     xl->rx = rx;
-    xl->arena = soft_arena_alloc(xl->size);
+    xl->arena = soft_pages_alloc(xl->size);
     xl->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
     if (!xl->arena || xl->timer_fd < 0)
         return -ENOMEM;

@@ -257,7 +257,7 @@ static bool x87(struct xl_tr *t, const struct x86_insn *in)
     return true;
 }
 
-bool xl_changes_masks(const struct x86_insn *in)
+bool xl_unmasks(const struct x86_insn *in)
 {
     switch (in->op) {
     case X86_OP_LDMXCSR:

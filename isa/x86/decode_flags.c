@@ -204,3 +204,36 @@ struct x86_flags_use x86_flags_use(const struct x86_insn *insn)
     }
     return u;
 }
+
+/* What x86_flags_use() has to look at closer. */
+enum { PLAIN, BY_CC, OTHER };
+static const uint8_t look[X86_OP_COUNT] = {
+    [X86_OP_JCC] = BY_CC,      [X86_OP_SETCC] = BY_CC,   [X86_OP_CMOVCC] = BY_CC,
+    [X86_OP_ADC] = OTHER,      [X86_OP_SBB] = OTHER,     [X86_OP_ADCX] = OTHER,
+    [X86_OP_CMC] = OTHER,      [X86_OP_SALC] = OTHER,    [X86_OP_ADOX] = OTHER,
+    [X86_OP_INTO] = OTHER,     [X86_OP_AAA] = OTHER,     [X86_OP_AAS] = OTHER,
+    [X86_OP_DAA] = OTHER,      [X86_OP_DAS] = OTHER,     [X86_OP_LAHF] = OTHER,
+    [X86_OP_LOOPE] = OTHER,    [X86_OP_LOOPNE] = OTHER,  [X86_OP_ROL] = OTHER,
+    [X86_OP_ROR] = OTHER,      [X86_OP_RCL] = OTHER,     [X86_OP_RCR] = OTHER,
+    [X86_OP_SHL] = OTHER,      [X86_OP_SHR] = OTHER,     [X86_OP_SAR] = OTHER,
+    [X86_OP_SHLD] = OTHER,     [X86_OP_SHRD] = OTHER,    [X86_OP_CMPS] = OTHER,
+    [X86_OP_SCAS] = OTHER,     [X86_OP_MOVS] = OTHER,    [X86_OP_STOS] = OTHER,
+    [X86_OP_LODS] = OTHER,     [X86_OP_INS] = OTHER,     [X86_OP_OUTS] = OTHER,
+    [X86_OP_PUSHF] = OTHER,    [X86_OP_SYSCALL] = OTHER, [X86_OP_INT] = OTHER,
+    [X86_OP_INT1] = OTHER,     [X86_OP_INT3] = OTHER,    [X86_OP_SYSRET] = OTHER,
+    [X86_OP_CALL_FAR] = OTHER, [X86_OP_JMP_FAR] = OTHER, [X86_OP_VMX_SVM] = OTHER,
+    [X86_OP_RSM] = OTHER,      [X86_OP_XBEGIN] = OTHER,  [X86_OP_XEND] = OTHER,
+    [X86_OP_XABORT] = OTHER,   [X86_OP_UD] = OTHER,      [X86_OP_UNSUPPORTED] = OTHER,
+    [X86_OP_INVALID] = OTHER,  [X86_OP_FPU] = OTHER,     [X86_OP_SSE] = OTHER,
+    [X86_OP_AVX] = OTHER,      [X86_OP_AVX512] = OTHER,
+};
+
+uint32_t x86_flags_before(const struct x86_insn *insn, uint32_t need)
+{
+    if (likely(look[insn->op] == PLAIN))
+        return need & ~(uint32_t)written[insn->op];
+    if (likely(look[insn->op] == BY_CC))
+        return need | cc_read[insn->cc >> 1];
+    struct x86_flags_use u = x86_flags_use(insn);
+    return (need & ~u.must_write) | u.read;
+}

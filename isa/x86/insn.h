@@ -175,6 +175,8 @@ struct x86_flags_use {
     uint32_t read, may_write, must_write;
 };
 struct x86_flags_use x86_flags_use(const struct x86_insn *insn);
+/* The flags needed before an instruction if `need` are behind it. */
+uint32_t x86_flags_before(const struct x86_insn *insn, uint32_t need);
 
 extern const char *const x86_op_name[X86_OP_COUNT]; /* "ADD", … */
 
