@@ -59,6 +59,12 @@ struct xl_return {
     struct x86_seg seg[2];
 };
 
+enum { XL_COMPONENTS = 8 };
+struct xl_component { /* of an XSAVE image */
+    uint32_t offset, size;
+    bool align; /* to 64 bytes, if compacted */
+};
+
 enum xl_reach { XL_PAGE, XL_KERNEL, XL_SLOT };
 
 /*
@@ -198,6 +204,9 @@ struct xl {
     uint64_t fpu_mask;
     uint32_t host_mxcsr;
     uint16_t host_fcw;
+    bool xinuse; /* the host tells which components are in use */
+    struct xl_component component[XL_COMPONENTS];
+    uint8_t image[4096] __attribute__((aligned(64))); /* of the guest's, on its way in */
 
     pthread_t timer;
     bool timer_running;
@@ -211,6 +220,7 @@ const char *xl_lacks(void); /* what it cannot do without, or NULL */
 bool xl_host_bmi2(void);
 bool xl_host_slow_pext(void);
 bool xl_host_fsgsbase(void);
+bool xl_host_xinuse(void); /* XGETBV with ECX = 1 */
 
 /* ---- view.c ---- */
 struct xl_view *xl_view(struct soft_vcpu *, unsigned id);
@@ -277,6 +287,11 @@ void xl_fpu_put_slow(struct soft_vcpu *);
 void xl_fpu_get_slow(struct soft_vcpu *);
 /* The interpreter is about to execute an instruction of X86_OP_FPU and above. */
 void xl_fpu_before(struct soft_vcpu *, const struct x86_insn *);
+
+/* ---- xl_xsave.c ---- */
+void xl_xsave_init(struct xl *);
+/* XSAVE, XRSTOR and so on; false: nothing has happened, it is the interpreter's. */
+WARN_UNUSED bool xl_xsave(struct soft_vcpu *, const struct x86_insn *);
 
 /* ---- xl_cache.c ---- */
 /* twin: that without groups of accesses. */

@@ -6,6 +6,7 @@
 #include "engine/soft/soft.h"
 
 enum { HWCAP2_FSGSBASE = 2, LAHF_64 = 1, FAMILY_ZEN_1_2 = 0x17 };
+enum { XSAVEOPT = 1, XSAVEC = 2, XGETBV_1 = 4 }; /* CPUID.(0xd, 1):EAX */
 
 const char *xl_lacks(void)
 {
@@ -32,3 +33,11 @@ bool xl_host_slow_pext(void)
 
 /* The kernel lets us use RDGSBASE and so on. */
 bool xl_host_fsgsbase(void) { return getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE; }
+
+bool xl_host_xinuse(void)
+{
+    unsigned a, b, c, d;
+
+    return __get_cpuid_count(0xd, 1, &a, &b, &c, &d) && (a & XGETBV_1) && (a & XSAVEC) &&
+           (a & XSAVEOPT);
+}

@@ -34,9 +34,9 @@ static void flags_from_r11(struct xl_tr *t)
 }
 
 /* cpu->rflags = reg, as IRET and SYSRET of ring 0 may change them. */
-static void keep_flags(struct xl_tr *t, unsigned reg)
+static void keep_flags(struct xl_tr *t, unsigned reg, uint64_t but)
 {
-    xl_alu(t, 0, XL_AND, reg, (uint32_t)(X86_FLAGS_DEFINED & ~(X86_RF | X86_VM)));
+    xl_alu(t, 0, XL_AND, reg, (uint32_t)(X86_FLAGS_DEFINED & ~(X86_VM | but)));
     xl_alu(t, 0, XL_OR, reg, X86_F1);
     xl_gs(t, 1, 0x89, reg, XL_CPU(rflags));
 }
@@ -125,7 +125,7 @@ static void make_sysret(struct xl_tr *t)
     xl_jcc(t, JNE, &slow);
     canonical(t, X86_RCX, &slow);
 
-    keep_flags(t, XL_R11);
+    keep_flags(t, XL_R11, X86_RF);
     xl_gs(t, 0, 0x0fb7, XL_R10, XL_CPU(msr.star) + 6);
     xl_alu(t, 0, XL_OR, XL_R10, 3);
     xl_lea(t, 0, XL_R10, XL_R10, -1, 0, 16);
@@ -289,7 +289,8 @@ static void iret_to(struct xl_tr *t, bool user, struct xl_outs *slow)
     xl_b(t, 0);
     xl_rm(t, 0, 0x8b, XL_R11, X86_RDX, FLAGS);
     xl_mov(t, 0, XL_R10, XL_R11);
-    keep_flags(t, XL_R10);
+    /* RF holds for one instruction, and only lockstep looks at it. */
+    keep_flags(t, XL_R10, t->v->vm->lockstep ? 0 : X86_RF);
     xl_rm(t, 1, 0x8b, 8, X86_RDX, RSP);
     xl_rm(t, 1, 0x8b, XL_R9, X86_RDX, RIP);
     flags_from_r11(t);
@@ -300,8 +301,7 @@ static void iret_to(struct xl_tr *t, bool user, struct xl_outs *slow)
     xl_jmp(t, t->xl->rw + t->xl->dispatch[user]);
 }
 
-/* NT, TF, AC (which may switch alignment checks), VM and what pends are the interpreter's. RF holds
- * for one instruction, and nobody looks at it. */
+/* NT, TF, AC (which may switch alignment checks), VM and what pends are the interpreter's. */
 static void make_iret(struct xl_tr *t)
 {
     struct xl_outs slow = { .n = 0 };

@@ -58,8 +58,25 @@ static bool work(struct soft_vcpu *v, const struct x86_insn *insn, uint64_t rip)
     return false;
 }
 
+/* The few that C does with the registers where they are. True if done. */
+static bool native(struct soft_vcpu *v, const struct x86_insn *insn, uint64_t rip)
+{
+    bool done;
+
+    if (insn->op < X86_OP_FPU)
+        return false;
+    xl_c_begin(v);
+    done = xl_xsave(v, insn);
+    xl_c_end(v);
+    if (done)
+        v->cpu.rip = rip + insn->len;
+    return done;
+}
+
 static int emulate(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t rip)
 {
+    if (native(soft_vcpu_of(cpu), insn, rip))
+        return 0;
     return work(soft_vcpu_of(cpu), insn, rip) || cpu->rip != rip + insn->len;
 }
 
@@ -70,6 +87,8 @@ static int emulate_last(struct x86_cpu *cpu, const struct x86_insn *insn, uint64
     struct soft_vcpu *v = soft_vcpu_of(cpu);
 
     cpu->stop = 0;
+    if (native(v, insn, rip))
+        return atomic_load_explicit(&v->attention, memory_order_relaxed) != 0;
     if ((work(v, insn, rip) && (v->lock || cpu->shadow || cpu->exc_pending)) ||
         atomic_load_explicit(&v->attention, memory_order_relaxed) || cpu->debugging ||
         !xl_usable(cpu))
@@ -309,6 +328,7 @@ int xl_init(struct soft_vcpu *v)
     xl->fcw_check = 0x3f;
     xl_fpu_init(v);
     xl_ring_init(xl);
+    xl_xsave_init(xl);
     xl->fn_emulate = (uint64_t)(uintptr_t)emulate;
     xl->fn_last = (uint64_t)(uintptr_t)emulate_last;
     xl->generation = xl->pages_now = 1;
