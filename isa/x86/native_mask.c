@@ -68,13 +68,20 @@ void native_load_masked(struct x86_cpu *cpu, const struct x86_insn *insn,
     if (st->flags & STUB_PACKED) {
         unsigned bytes = (unsigned)__builtin_popcountll(mask) * st->elem;
         x86_load_bytes(cpu, insn->seg, lin, mem, bytes, x86_user(cpu));
-    } else if ((lin & 0xfff) + size <= 0x1000) {
-        native_load(cpu, insn->seg, lin, mem, size); /* one page: all or nothing is accessible */
-    } else if (st->flags & STUB_BROADCAST) {
-        unsigned parts = MAX(size / st->elem, 1u);
-        load_elements(cpu, insn->seg, lin, mem, fold_mask(mask, parts), size / parts, parts);
     } else {
-        load_elements(cpu, insn->seg, lin, mem, mask, st->elem, st->elems);
+        unsigned elem = st->elem, elems = st->elems;
+        if (st->flags & STUB_BROADCAST) {
+            elems = MAX(size / elem, 1u);
+            elem = size / elems;
+            mask = fold_mask(mask, elems);
+        }
+        if ((lin & 0xfff) + size <= 0x1000) {
+            /* All or nothing can be accessed, and a fault is at the first element in use. */
+            const unsigned skip = (unsigned)__builtin_ctzll(mask) * elem;
+            x86_load_bytes(cpu, insn->seg, lin + skip, mem + skip, size - skip, x86_user(cpu));
+        } else {
+            load_elements(cpu, insn->seg, lin, mem, mask, elem, elems);
+        }
     }
 }
 

@@ -173,7 +173,8 @@ static int undefined_register(const struct diff_case *c)
 static bool address_is_loose(const struct diff_case *c)
 {
     const struct x86_insn *i = &c->insn;
-    return c->vec && (i->mask || i->op == X86_OP_MASKMOV || i->op == X86_OP_VMASKMOV ||
+    const bool store = i->mem && (i->operand[i->mem - 1].access & X86_ACC_W);
+    return c->vec && (((i->mask || i->op == X86_OP_VMASKMOV) && store) || i->op == X86_OP_MASKMOV ||
                       i->op == X86_OP_GATHER || i->op == X86_OP_SCATTER ||
                       i->op == X86_OP_FPU_ENV || i->op == X86_OP_FXSAVE ||
                       i->op == X86_OP_FXRSTOR || (i->mem && i->operand[i->mem - 1].size == 10));
@@ -229,7 +230,8 @@ static const char *compare(const struct diff_case *c, struct diff_result *n, str
         return NULL;
     }
     /* Accesses in parts meet the missing page or the address that is not canonical first. */
-    if (address_is_loose(c) && at_canonical_end(n) && at_canonical_end(e))
+    if ((address_is_loose(c) || c->insn.mask || c->insn.op == X86_OP_VMASKMOV) &&
+        at_canonical_end(n) && at_canonical_end(e))
         return NULL;
     if (n->vector != e->vector)
         return "fault";

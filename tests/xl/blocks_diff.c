@@ -49,11 +49,14 @@ static struct x86_insn faulting(const struct state *s)
     return i;
 }
 
-/* Of which byte of such an operand it is that it cannot be accessed, processors do not all say
- * alike. */
+/* Of which byte of such an operand in two pages it is that it cannot be accessed, processors do not
+ * all say alike. */
 static bool loose_address(const struct x86_insn *i)
 {
-    return i->mask || i->op == X86_OP_VMASKMOV || (i->mem && i->operand[i->mem - 1].size == 10);
+    const struct x86_operand *o = i->mem ? &i->operand[i->mem - 1] : NULL;
+
+    return o &&
+           (o->size == 10 || ((i->mask || i->op == X86_OP_VMASKMOV) && (o->access & X86_ACC_W)));
 }
 
 const char *differ_data(const uint8_t *a, const uint8_t *b, const struct state *n)
