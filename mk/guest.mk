@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 # The small guests: each as an ELF (multiboot 1) and as a raw image for 0x100000.
 
-GUESTS32   := null_a null_b coop preempt paging reset hostile vga selfmod wrap
-GUESTS64   := long64 selfmod64 hostile_user bases
+GUESTS32   := null_a null_b coop preempt paging reset hostile vga selfmod wrap rf
+GUESTS64   := long64 selfmod64 hostile_user bases rf64
 GUEST_LIB  := guest/lib/start32.S guest/lib/trap.S guest/lib/guest.c
 GUEST_CFLAGS := -std=gnu17 -Wall -Wextra -Werror -I. -O2 -g -ffreestanding -nostdlib -fno-pic -fno-pie -mgeneral-regs-only \
                 -fno-stack-protector -fno-asynchronous-unwind-tables -static -Wl,--build-id=none -Wl,-T,guest/lib/guest.ld -Wl,-z,max-page-size=4096 -Wl,--no-warn-rwx-segments
@@ -16,6 +16,7 @@ $(GUESTS64:%=$(B)/guest/%.elf): $(B)/guest/%.elf: guest/%.c $(GUEST_LIB) $(GUEST
 	$(Q)$(CC) -m64 -DLONG64 -mno-red-zone -mcmodel=small $(GUEST_CFLAGS) $< $(GUEST_LIB) -o $@.64
 	$(Q)objcopy -O elf32-i386 $@.64 $@
 $(B)/guest/selfmod64.elf: guest/selfmod.c # which it includes
+$(B)/guest/rf64.elf: guest/rf.c
 $(B)/guest/%.bin: $(B)/guest/%.elf
 	$(Q)objcopy -O binary $< $@
 
