@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "engine/soft/soft.h"
+#include "isa/x86/emu.h"
 
 static void stack_move(struct xl_tr *t, int32_t off) { xl_lea(t, t->mode == 8, 8, 8, -1, 0, off); }
 
@@ -407,17 +408,31 @@ static uint32_t needs(struct soft_block *sb)
     return (sb->needs & X86_AFLAGS) | (sb->needs & 2 ? X86_OF : 0);
 }
 
-/* The flags that are needed at rip, where b goes on: all, unless a decoded block of b's own page
- * says otherwise. With that block b is dropped. */
+/* Where the code at rip lies, if b was translated from its page, or in the kernel, whose pages keep
+ * their places. */
+static const uint8_t *code_at(struct soft_vcpu *v, const struct soft_block *first,
+                              const struct xl_block *b, uint64_t rip)
+{
+    const struct x86_tlb_entry *e;
+
+    if (!((rip ^ b->rip) >> 12))
+        return first->host + (int64_t)(rip - b->rip);
+    e = x86_tlb_entry(&v->cpu, rip, 0);
+    if (v->cpu.cpl || v->lock || e->x != rip >> 12)
+        return NULL;
+    return (const uint8_t *)(uintptr_t)(rip + e->addend);
+}
+
+/* The flags that are needed at rip, where b goes on: all, unless a decoded block there says
+ * otherwise. With that block b is dropped. */
 static uint32_t flags_needed(struct soft_vcpu *v, const struct soft_block *first,
                              struct xl_block *b, uint64_t rip)
 {
     struct soft_block *sb;
     uint32_t need;
+    const uint8_t *host = v->xl.peek ? code_at(v, first, b, rip) : NULL;
 
-    if (!v->xl.peek || (rip ^ b->rip) >> 12)
-        return X86_AFLAGS;
-    sb = soft_block_at(v, first->host + (int64_t)(rip - b->rip), first->key);
+    sb = host ? soft_block_at(v, host, first->key) : NULL;
     if (!sb || sb->crosses)
         return X86_AFLAGS;
     need = needs(sb);
@@ -438,7 +453,7 @@ static void find_live(struct soft_vcpu *v, const struct soft_block *first, struc
     const struct x86_insn *last = insn[count - 1];
     if (last->osz != v->cpu.code && soft_ends_block(last))
         need = X86_AFLAGS;
-    else if (last->op == X86_OP_JMP)
+    else if (last->op == X86_OP_JMP || last->op == X86_OP_CALL)
         need = flags_needed(v, first, b, rip + last->imm);
     else if (last->op == X86_OP_JCC || !soft_ends_block(last))
         need = flags_needed(v, first, b, rip);
