@@ -93,45 +93,66 @@ static void jump_fill(struct xl_tr *t, const struct xl_access *a, uint8_t *retry
     j->access = *a;
 }
 
+/* The address the check is of: reg, or r9 if that is not it. */
+static unsigned linear(struct xl_tr *t, const struct xl_access *a, bool elsewhere)
+{
+    if (!a->disp && !elsewhere)
+        return a->reg;
+    xl_lea(t, 1, XL_R9, (int)a->reg, -1, 0, a->disp);
+    return XL_R9;
+}
+
+/* Compares the tag of the entry r10 leads to with the page of the last byte; the flags go. */
+static void compare(struct xl_tr *t, const struct xl_access *a, struct tlb_at at, unsigned lin,
+                    unsigned scratch, uint8_t *retry)
+{
+    xl_rr(t, 0, 0x81, 4, XL_R10); /* and r10d */
+    xl_i32(t, INDEX_MASK);
+    xl_lea(t, 1, scratch, (int)lin, -1, 0, (int32_t)a->size - 1);
+    xl_rr(t, 1, 0xc1, 5, scratch); /* shr, 12 */
+    xl_b(t, 12);
+    xl_gsb(t, 1, 0x3b, scratch, XL_R10, at.tag); /* cmp */
+    xl_b(t, 0x0f);
+    xl_b(t, 0x85); /* jne */
+    jump_fill(t, a, retry);
+}
+
+static void index_by_shift(struct xl_tr *t, unsigned lin)
+{
+    xl_mov(t, 1, XL_R10, lin);
+    xl_rr(t, 1, 0xc1, 5, XL_R10); /* shr r10, 7 */
+    xl_b(t, 7);
+}
+
 /* Flags may go. r10 = addend */
 static void check_dead(struct xl_tr *t, const struct xl_access *a, struct tlb_at at)
 {
     uint8_t *retry = t->p;
-    unsigned lin = a->reg;
+    const unsigned lin = linear(t, a, false);
 
-    if (a->disp) {
-        xl_lea(t, 1, XL_R9, (int)a->reg, -1, 0, a->disp);
-        lin = XL_R9;
-    }
-    if (t->xl->rorx) {
+    if (t->xl->rorx)
         xl_rorx(t, XL_R10, lin, 7);
-    } else {
-        xl_mov(t, 1, XL_R10, lin);
-        xl_rr(t, 1, 0xc1, 5, XL_R10); /* shr r10, 7 */
-        xl_b(t, 7);
-    }
-    xl_rr(t, 0, 0x81, 4, XL_R10); /* and r10d */
-    xl_i32(t, INDEX_MASK);
-    xl_lea(t, 1, XL_R11, (int)lin, -1, 0, (int32_t)a->size - 1);
-    xl_rr(t, 1, 0xc1, 5, XL_R11); /* shr r11, 12 */
-    xl_b(t, 12);
-    xl_gsb(t, 1, 0x3b, XL_R11, XL_R10, at.tag); /* cmp */
-    xl_b(t, 0x0f);
-    xl_b(t, 0x85); /* jne */
-    jump_fill(t, a, retry);
+    else
+        index_by_shift(t, lin);
+    compare(t, a, at, lin, XL_R11, retry);
     xl_gsb(t, 1, 0x8b, XL_R10, XL_R10, at.addend);
+}
+
+/* rcx back from where check_live() has it. */
+static void rcx_back(struct xl_tr *t, const struct xl_access *a)
+{
+    if (a->reg == XL_R9)
+        xl_gs(t, 1, 0x8b, X86_RCX, XL_GS(rcx));
+    else
+        xl_mov(t, 1, X86_RCX, XL_R9);
 }
 
 /* Without touching flags: ~page + tag + 1 is 0 if they are equal. r10 = addend */
 static void check_live(struct xl_tr *t, const struct xl_access *a, struct tlb_at at)
 {
     uint8_t *retry = t->p;
-    unsigned lin = a->reg;
+    const unsigned lin = linear(t, a, false);
 
-    if (a->disp) {
-        xl_lea(t, 1, XL_R9, (int)a->reg, -1, 0, a->disp);
-        lin = XL_R9;
-    }
     xl_pext(t, XL_R10, lin, XL_GS(index_mask));
     xl_lea(t, 0, XL_R10, -1, XL_R10, 2, 0);
     if (a->reg == XL_R9) {
@@ -147,17 +168,11 @@ static void check_live(struct xl_tr *t, const struct xl_access *a, struct tlb_at
     xl_gsx(t, 1, 0x8b, XL_R11, XL_R10, 3, at.tag);
     xl_lea(t, 1, X86_RCX, X86_RCX, XL_R11, 0, 1);
     uint8_t *hit = xl_jrcxz(t);
-    if (a->reg == XL_R9)
-        xl_gs(t, 1, 0x8b, X86_RCX, XL_GS(rcx));
-    else
-        xl_mov(t, 1, X86_RCX, XL_R9);
+    rcx_back(t, a);
     xl_b(t, 0xe9);
     jump_fill(t, a, retry);
     xl_here(t, hit);
-    if (a->reg == XL_R9)
-        xl_gs(t, 1, 0x8b, X86_RCX, XL_GS(rcx));
-    else
-        xl_mov(t, 1, X86_RCX, XL_R9);
+    rcx_back(t, a);
     xl_gsx(t, 1, 0x8b, XL_R10, XL_R10, 3, at.addend);
 }
 
@@ -165,25 +180,11 @@ static void check_live(struct xl_tr *t, const struct xl_access *a, struct tlb_at
 static void check_lahf(struct xl_tr *t, const struct xl_access *a, struct tlb_at at)
 {
     uint8_t *retry = t->p;
-    unsigned lin = a->reg;
+    const unsigned lin = linear(t, a, a->reg == X86_RAX);
 
-    if (a->disp || lin == X86_RAX) {
-        xl_lea(t, 1, XL_R9, (int)a->reg, -1, 0, a->disp);
-        lin = XL_R9;
-    }
     xl_flags_save(t);
-    xl_mov(t, 1, XL_R10, lin);
-    xl_rr(t, 1, 0xc1, 5, XL_R10); /* shr r10, 7 */
-    xl_b(t, 7);
-    xl_rr(t, 0, 0x81, 4, XL_R10); /* and r10d */
-    xl_i32(t, INDEX_MASK);
-    xl_lea(t, 1, X86_RAX, (int)lin, -1, 0, (int32_t)a->size - 1);
-    xl_rr(t, 1, 0xc1, 5, X86_RAX); /* shr rax, 12 */
-    xl_b(t, 12);
-    xl_gsb(t, 1, 0x3b, X86_RAX, XL_R10, at.tag); /* cmp */
-    xl_b(t, 0x0f);
-    xl_b(t, 0x85); /* jne */
-    jump_fill(t, a, retry);
+    index_by_shift(t, lin);
+    compare(t, a, at, lin, X86_RAX, retry);
     t->jump[t->jumps - 1].flags_saved = true;
     xl_gsb(t, 1, 0x8b, XL_R10, XL_R10, at.addend);
     xl_flags_restore(t);
