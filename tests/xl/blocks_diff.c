@@ -64,7 +64,7 @@ const char *differ_data(const uint8_t *a, const uint8_t *b, const struct state *
     const struct x86_insn i = n->vector == X86_PFV ? faulting(n) : (struct x86_insn){ .op = 0 };
     unsigned from = 0, to = 0; /* not compared: the first part of a store whose second faulted */
 
-    if (n->vector == X86_PFV && data_offset(n->cr2) < sizeof(test.data) &&
+    if (n->vector == X86_PFV && data_offset(n->cr2) <= sizeof(test.data) &&
         (i.op == X86_OP_PUSHA || (i.mem && i.operand[i.mem - 1].size == 10))) {
         to = (unsigned)data_offset(n->cr2) & ~0xfffu;
         from = to >= 10 ? to - 10 : 0;
