@@ -24,8 +24,8 @@
 
 enum {
     ALIAS_BIT = 46,
-    PAGES = 1 << 14, /* mapped at most: the host allows 65530 mappings */
-    HASH = 1 << 14,
+    PAGES = 1 << 15, /* mapped at most: the host allows 65530 mappings */
+    HASH = 1 << 15,
     NONE = 0,
     SPACES = 64,
     SAMPLE_MS = 1,   /* samples are taken at most so often */
@@ -33,6 +33,7 @@ enum {
     PATIENCE = 64,   /* samples at most that a contested owner may be away */
     LEAK = 100,      /* pages lost or refused that are all right for a sample in user mode, */
     BUCKET = 600,    /* and how many more */
+    SOON = 128,      /* samples; the window shall not be full again before */
     BAN_MS = 250,    /* for which an address space that has more of them loses its right */
     LOWEST = 0x10000 /* [proc(5)] vm.mmap_min_addr */
 };
@@ -59,8 +60,9 @@ struct xl_window {
     uint64_t cr3; /* base, of the owner; NO_OWNER */
     unsigned view;
     bool stale; /* flushed: what is mapped may be used only after a look at the page tables */
+    bool large; /* parts of large pages, which INVLPG drops as a whole, have been mapped */
     unsigned used;
-    uint16_t free;
+    uint16_t free, fresh; /* of page[]: list of those free again, first never used */
     uint16_t by_lin[HASH], by_host[HASH];
     struct page page[PAGES]; /* [0] is NONE */
     struct {                 /* the same memory as a slot's, read-only */
@@ -69,12 +71,11 @@ struct xl_window {
         size_t len;
     } slot[SOFT_SLOTS];
     struct space space[SPACES];
-    uint64_t sampled, samples, khz;
-    unsigned unseen;   /* samples since the owner was seen, … */
-    unsigned patience; /* … and how many it may be */
+    uint64_t sampled, samples, filled, khz; /* filled: the sample when it was last full */
+    unsigned unseen;                        /* samples since the owner was seen, … */
+    unsigned patience;                      /* … and how many it may be */
     int64_t bucket;
-    uint32_t
-        churn; /* pages lost or refused since the last sample; those it has never had are fine */
+    uint32_t churn; /* pages lost or refused since the last sample */
 };
 
 #define NO_OWNER (~0ull)
@@ -105,8 +106,6 @@ static uint8_t *at(uint64_t lin) /* page number */
 {
     return (uint8_t *)(uintptr_t)((lin << 12) & ~ALIAS);
 }
-
-static void unmap_all(void) { munmap((void *)(uintptr_t)LOWEST, ALIAS - LOWEST); }
 
 /* ---- pages ---- */
 
@@ -148,24 +147,43 @@ static void unchain(struct xl_window *w, struct page *p)
     w->used--;
 }
 
-static void drop(struct xl_window *w, struct page *p)
-{
-    munmap(at(p->lin), 0x1000);
-    unchain(w, p);
-    w->churn++;
-}
-
 static void forget(struct xl_window *w)
 {
     if (w->used)
-        unmap_all();
+        munmap((void *)(uintptr_t)LOWEST, ALIAS - LOWEST);
     memset(w->by_lin, 0, sizeof(w->by_lin));
     memset(w->by_host, 0, sizeof(w->by_host));
-    for (unsigned i = 1; i < PAGES; i++)
-        w->page[i] = (struct page){ .next_lin = (uint16_t)(i + 1 == PAGES ? NONE : i + 1) };
-    w->free = 1;
+    w->free = NONE;
+    w->fresh = 1;
     w->used = 0;
-    w->stale = false;
+    w->stale = w->large = false;
+}
+
+static void drop(struct xl_window *w, struct page *p)
+{
+    w->churn++;
+    if (munmap(at(p->lin), 0x1000) < 0) /* it would have to split a mapping, and has no memory */
+        forget(w);
+    else
+        unchain(w, p);
+}
+
+/* A page[] to be filled; what is mapped goes if there is none. */
+static uint16_t take(struct xl_window *w)
+{
+    uint16_t i = w->free;
+
+    if (i) {
+        w->free = w->page[i].next_lin;
+        return i;
+    }
+    if (w->fresh == PAGES) {
+        if (w->samples - w->filled < SOON)
+            w->churn += BUCKET + LEAK;
+        w->filled = w->samples;
+        forget(w);
+    }
+    return w->fresh++;
 }
 
 static void forget_slots(struct xl_window *w)
@@ -219,12 +237,13 @@ static bool install(struct soft_vcpu *v, uint64_t lin, bool write)
     const uint64_t n = lin >> 12;
     const struct x86_tlb_entry *e = x86_tlb_entry(cpu, lin, 1);
     const unsigned index = n % X86_TLB_SIZE;
+    const uint64_t bit = BIT(index % 64);
 
     if ((uintptr_t)at(n) < LOWEST)
         return false;
     if ((write ? e->w : e->r) != n && !x86_tlb_fill(cpu, lin, 1, write ? X86_WRITE : X86_READ, 1))
         return false;
-    if (e->r != n || (cpu->tlb[1]->global[index / 64] & BIT(index % 64)))
+    if (e->r != n || (cpu->tlb[1]->global[index / 64] & bit))
         return false;
     const uint8_t *host = (const uint8_t *)(uintptr_t)((n << 12) + e->addend);
     const bool writable = e->w == n;
@@ -235,19 +254,20 @@ static bool install(struct soft_vcpu *v, uint64_t lin, bool write)
         p->writable = map(v, n, host, true);
         return p->writable;
     }
-    if (!w->free)
-        forget(w);
-    if (!map(v, n, host, writable))
-        return false;
-    const uint16_t i = w->free;
+    const uint16_t i = take(w);
     p = &w->page[i];
-    w->free = p->next_lin;
+    if (!map(v, n, host, writable)) {
+        *p = (struct page){ .next_lin = w->free };
+        w->free = i;
+        return false;
+    }
     *p = (struct page){ .lin = n,
                         .host = host,
                         .writable = writable,
                         .next_lin = *lin_bucket(w, n),
                         .next_host = *host_bucket(w, host) };
     *lin_bucket(w, n) = *host_bucket(w, host) = i;
+    w->large |= (cpu->tlb[1]->large[index / 64] & bit) != 0;
     w->used++;
     v->xl.window_pages++;
     return true;
@@ -294,22 +314,19 @@ static void refresh(struct soft_vcpu *v)
         forget(w);
         return;
     }
-    for (unsigned i = 1, left = w->used; left; i++)
-        if (w->page[i].host) {
-            w->page[i].bad = !still_valid(v, &w->page[i]);
-            bad += w->page[i].bad;
-            left--;
-        }
+    for (unsigned i = 1; i < w->fresh; i++) {
+        struct page *p = &w->page[i];
+        p->bad = p->host && !still_valid(v, p);
+        bad += p->bad;
+    }
     if (bad > w->used / 2 && bad > 16) {
         w->churn += w->used;
         forget(w);
         return;
     }
-    for (unsigned i = 1; bad; i++)
-        if (w->page[i].host && w->page[i].bad) {
+    for (unsigned i = 1; i < w->fresh; i++)
+        if (w->page[i].host && w->page[i].bad)
             drop(w, &w->page[i]);
-            bad--;
-        }
 }
 
 void xl_window_event(struct soft_vcpu *v, enum x86_tlb_event what, uint64_t arg)
@@ -326,7 +343,7 @@ void xl_window_event(struct soft_vcpu *v, enum x86_tlb_event what, uint64_t arg)
     case X86_TLB_CODE_PAGE:
         if (cpu->view_id == w->view) {
             struct page *p = page_at(w, arg >> 12);
-            if (cpu->tlb[1]->large_in)
+            if (w->large)
                 w->stale = true;
             else if (p && p->lin == arg >> 12)
                 drop(w, p);
