@@ -209,10 +209,9 @@ static uint64_t dead_flags(const struct lockstep *l, unsigned n)
     if (l->v->xl.exact)
         return 0;
     for (unsigned i = l->count; i-- > n;) {
-        struct x86_flags_use u = x86_flags_use(l->insn[i]);
         if (l->insn[i]->op == X86_OP_JCC) /* the other way may need all of them */
             need = X86_AFLAGS;
-        need = (need & ~u.must_write) | u.read;
+        need = x86_flags_before(l->insn[i], need);
     }
     return X86_AFLAGS & ~(uint64_t)need;
 }

@@ -118,6 +118,7 @@ void guest_setup(struct guest *g, const char *name, const struct engine_options 
     s->idt.limit = 0xfff;
     s->tr =
         (struct kvm_segment){ .base = TSS, .limit = 0x67, .selector = 8, .type = 11, .present = 1 };
+    s->ldt = (struct kvm_segment){ .unusable = 1 };
     s->cr0 = 0x80010033;
     s->cr3 = TABLES;
     s->cr4 = 0x40620;
@@ -185,10 +186,9 @@ static void enter(struct guest *g, bool flush)
     uint8_t *frame = g->ram + STACK - 40;
 
     memcpy(g->ram + GUEST_DATA, test.data, sizeof(test.data));
-    if (g->touched &&
-        (memcmp(g->ram, g->kernel, STACK - 4096) ||
-         memcmp(g->ram + IRET, g->kernel + IRET,
-                sizeof(g->kernel) - IRET))) { /* code at a chance address in the kernel */
+    /* Code at a chance address in the kernel; what interrupts push does not matter. */
+    if (g->touched && (memcmp(g->ram, g->kernel, STACK - 4096) ||
+                       memcmp(g->ram + STACK, g->kernel + STACK, sizeof(g->kernel) - STACK))) {
         memcpy(g->ram, g->kernel, sizeof(g->kernel));
         ops->memory_written(g->vm, 0, sizeof(g->kernel));
         flush = true;
@@ -244,8 +244,10 @@ enum guest_end guest_run(struct guest *g, struct state *out, bool flush)
         check(err);
         if (run->exit_reason != KVM_EXIT_MMIO && run->exit_reason != KVM_EXIT_IO)
             break;
-        if (n == MAX_EXITS)
+        if (n == MAX_EXITS) {
+            guest_soft(g)->io = SOFT_IO_NONE;
             return STUCK;
+        }
         answer(run, n++);
     }
     check(ops->get_regs(g->vcpu, &regs));
