@@ -2,11 +2,6 @@
 /* The bases of FS and GS change among accesses by them. 64-bit. */
 #include "guest/lib/guest.h"
 
-static void wrmsr(uint32_t msr, uint64_t v)
-{
-    __asm__ volatile("wrmsr" ::"c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
-}
-
 extern uint64_t pd[];
 static uint64_t a[512] __attribute__((aligned(4096)));
 /* Elsewhere, so that the two do not lie as far apart here as on the host. */

@@ -21,17 +21,6 @@ static void on_pf(struct trap_frame *f)
     f->ip = f->bx;
 }
 
-static void wrmsr(uint32_t msr, uint64_t v)
-{
-    __asm__ volatile("wrmsr" ::"c"(msr), "a"((uint32_t)v), "d"((uint32_t)(v >> 32)));
-}
-static uint64_t rdmsr(uint32_t msr)
-{
-    uint32_t lo, hi;
-    __asm__ volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr));
-    return (uint64_t)hi << 32 | lo;
-}
-
 __asm__(".globl syscall_entry; syscall_entry: mov %rsp, user_rsp(%rip); lea stack_top(%rip), %rsp; "
         "sub $8192, %rsp;"
         "push %rcx; push %r11; mov %rdi, %rax; add $1, %rax; pop %r11; pop %rcx; mov "
