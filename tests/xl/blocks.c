@@ -83,8 +83,7 @@ static void crash(int sig, uint64_t rip)
 static void report(const char *what, const struct guest *g, const struct state *n,
                    const struct state *e, const struct state *s)
 {
-    const uint8_t *ram[] = { processor_data, guest[EMULATOR].ram + GUEST_DATA,
-                             g->ram + GUEST_DATA };
+    const uint8_t *ram[] = { processor_data, guest_data(&guest[EMULATOR]), guest_data(g) };
 
     if (differences++ >= show)
         return;
@@ -146,7 +145,7 @@ static void forget_code(void)
 static void compare(struct guest *g, const struct state *n, const struct state *e,
                     const struct state *s)
 {
-    const uint8_t *data = guest[EMULATOR].ram + GUEST_DATA;
+    const uint8_t *data = guest_data(&guest[EMULATOR]);
     /* A fault may find flags that nobody would have read. */
     const bool flags = g->exact || e->vector == X86_BP;
     const char *what = differ(e, s, flags, false);
@@ -154,8 +153,8 @@ static void compare(struct guest *g, const struct state *n, const struct state *
 
     if (!what && n)
         what = differ(n, s, flags, true);
-    if (!what && memcmp(data, g->ram + GUEST_DATA, sizeof(test.data)))
-        what = windowed ? differ_data(data, g->ram + GUEST_DATA, s) : "memory";
+    if (!what && memcmp(data, guest_data(g), sizeof(test.data)))
+        what = windowed ? differ_data(data, guest_data(g), s) : "memory";
     if (!what && n && differ_data(data, processor_data, n))
         what = "memory, natively";
     if (!what && (changed || memcmp(code_of(g), test.page, sizeof(test.page)))) {

@@ -47,6 +47,8 @@ struct test {
     unsigned mode;
     bool mmio, vec, changes, kernel;
     bool no_flush, complex; /* has instructions that flush nothing to zero; complex products */
+    unsigned space;         /* of two address spaces, whose data lie apart */
+    bool keep;              /* … and if the space changes, what is known of translations */
     uint64_t start, base;
     uint8_t code[MAX_CODE];
     unsigned bytes, slot[SLOTS + 1], slots;
@@ -85,16 +87,18 @@ struct guest {
     struct kvm_sregs sregs;
     struct x86_seg seg[6]; /* as these give */
     bool exact;
+    unsigned space;
     bool halted;  /* where a block that ended did */
     bool touched; /* the kernel's memory may be */
     unsigned tables;
 };
 
 extern struct guest guest[]; /* the first is the emulator's */
-enum { GUEST_DATA = 4 << 20, GUEST_CODE = 1 << 20 };
+enum { GUEST_CODE = 1 << 20 };
 enum guest_end { ENDED, STUCK, STRANGE };
 void guest_setup(struct guest *, const char *name, const struct engine_options *);
 void guest_code(struct guest *, const uint8_t *p, uint64_t lin, unsigned n);
+uint8_t *guest_data(const struct guest *); /* of the last run */
 /* flush: the software TLB first. */
 enum guest_end guest_run(struct guest *, struct state *out, bool flush);
 void guest_kick(struct guest *);

@@ -299,22 +299,54 @@ static void put_flow(unsigned slot)
     }
 }
 
-/* Stores into slots that are made for it: mov r32, imm32. */
-static void put_change(unsigned slot)
+/* op [slot + add]; a part of its own follows. */
+static void put_to_slot(unsigned op, unsigned reg, unsigned slot, unsigned add, bool alias)
+{
+    PUT((uint8_t)op);
+    if (test.mode == 8)
+        PUT((uint8_t)(0x04 | reg << 3), 0x25);
+    else
+        PUT((uint8_t)(0x05 | reg << 3));
+    put_slot(slot, false, add, alias);
+}
+
+/* Changes slots that are made for it: mov r32, imm32. */
+static void put_change(void)
 {
     static const uint8_t mov[] = { 0xb8, 0xb9, 0xba, 0xbe, 0xbf };
-    bool opcode = one_in(2), alias = one_in(2);
-    unsigned to = below(test.slots);
+    const bool alias = one_in(2);
+    unsigned to = below(test.slots), from = below(test.slots);
 
-    (void)slot;
     to -= to % 5; /* those slots */
-    PUT(0xc6);    /* mov byte [abs], imm8 */
-    if (test.mode == 8)
-        PUT(0x04, 0x25);
-    else
-        PUT(0x05);
-    put_slot(to, false, opcode ? 0 : 1 + below(4), alias);
-    PUT(opcode ? mov[below(sizeof(mov))] : (uint8_t)gen_random());
+    from -= from % 5;
+    switch (below(6)) {
+    case 0: /* mov byte, imm8: the opcode */
+        put_to_slot(0xc6, 0, to, 0, alias);
+        PUT(mov[below(sizeof(mov))]);
+        break;
+    case 1: /* mov dword, imm32 */
+        put_to_slot(0xc7, 0, to, 1, alias);
+        put32(gen_random());
+        break;
+    case 2: /* add, xor … dword, imm8 */
+        if (one_in(2))
+            PUT(0xf0);
+        put_to_slot(0x83, (unsigned[]){ 0, 1, 4, 5, 6 }[below(5)], to, 1, alias);
+        PUT((uint8_t)gen_random());
+        break;
+    case 3: /* another slot's */
+        PUT(0xbf);
+        put_slot(to, false, 0, alias);
+        PUT(0xbe);
+        put_slot(from, false, 0, one_in(2));
+        PUT(0xb9);
+        put32(5);
+        PUT(0xfc, 0xf3, 0xa4); /* cld; rep movsb */
+        break;
+    default: /* mov byte, imm8 */
+        put_to_slot(0xc6, 0, to, 1 + below(4), alias);
+        PUT((uint8_t)gen_random());
+    }
 }
 
 static void put_stack(void)
@@ -364,7 +396,7 @@ void make_block(void)
         } else if (pick < 24) {
             put_string();
         } else if (test.changes && pick < 32) {
-            put_change(i);
+            put_change();
         } else {
             put_random();
         }
@@ -467,6 +499,9 @@ void make_entry(void)
     static bool plain; /* xsave holds what it is for blocks without vectors */
     struct state *s = &test.before;
 
+    if (one_in(4))
+        test.space = !test.space;
+    test.keep = one_in(2);
     for (unsigned i = 0; i < 16; i++)
         s->gpr[i] = one_in(2) ? gen_random() : gen_random() >> below(64);
     for (unsigned i = 0; i < 4; i++)

@@ -10,19 +10,29 @@
 #include "tests/xl/blocks.h"
 
 /* Guest-physical, and the first of them linear, too. */
-enum { RAM_SIZE = 8 << 20, TABLES = 6 << 20 };
-enum { GDT = 0x1000, IDT = 0x2000, TSS = 0x3000, STUBS = 0x4000, STACK = 0x6000, IRET = 0x7000 };
+enum { RAM_SIZE = 8 << 20, TABLES = 6 << 20, DATA_AT = 4 << 20, SPACE_SIZE = 1 << 20 };
+enum {
+    GDT = 0x1000,
+    IDT = 0x2000,
+    TSS = 0x3000,
+    STUBS = 0x4000,
+    STACK = 0x6000,
+    IRET = 0x7000,
+    SWITCH = 0x7100,
+    NEW_SPACE = 0x7800
+};
 
 enum { MAX_EXITS = 2000 };
 
 static const struct engine_ops *const ops = &engine_soft;
 
-static void map_page(struct guest *g, uint64_t lin, uint64_t gpa, uint64_t flags)
+/* Two address spaces differ in where data lie; their tables are of their own. */
+static void map_page(struct guest *g, unsigned space, uint64_t lin, uint64_t gpa, uint64_t flags)
 {
-    uint64_t table = TABLES;
+    uint64_t table = TABLES + 4096ull * space;
 
     if (!g->tables)
-        g->tables = 1;
+        g->tables = 2;
     for (unsigned shift = 39; shift > 12; shift -= 9) {
         uint8_t *e = g->ram + table + (lin >> shift & 511) * 8;
         if (!le64(e))
@@ -53,6 +63,28 @@ static void check(int err)
     }
 }
 
+static void spaces(struct guest *g, unsigned n)
+{
+    for (unsigned p = 1; p < 8; p++)
+        map_page(g, n, p * 4096, p * 4096, 3 | X86_PTE_G);
+    for (unsigned p = 0; p < PAGES; p++) {
+        map_page(g, n, CODE + p * 4096, GUEST_CODE + p * 4096, 7);
+        map_page(g, n, ALIAS + p * 4096, GUEST_CODE + p * 4096, 7 | X86_PTE_NX);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        const uint64_t at = (const uint64_t[]){ DATA, HIGH, MIRROR }[i];
+        for (unsigned p = 0; p < DATA_PAGES; p++)
+            if (p != HOLE)
+                map_page(g, n, at + p * 4096, DATA_AT + SPACE_SIZE * n + p * 4096,
+                         (p == RO ? 5 : 7) | X86_PTE_NX);
+        map_page(g, n, at + (MMIO - DATA), 0x40000000, 7);
+    }
+}
+
+static uint64_t cr3_of(unsigned space) { return (TABLES + 4096ull * space) | (space + 1); }
+
+uint8_t *guest_data(const struct guest *g) { return g->ram + DATA_AT + SPACE_SIZE * g->space; }
+
 /* Interrupts use a stack of their own, so that blocks may run in the kernel's mode, too. */
 static void tables(struct guest *g)
 {
@@ -64,6 +96,12 @@ static void tables(struct guest *g)
                                     0x00cff3000000ffff, /* 28 */
                                     0x00affb000000ffff, /* 30: 64-bit user code */
                                     0x00cf9b000000ffff /* 38: 32-bit kernel code */ };
+    static const uint8_t to_space[] = {
+        0x50, /* push rax; mov rax, [NEW_SPACE] */
+        0x48, 0x8b, 0x04, 0x25, 0x00, NEW_SPACE >> 8,
+        0,    0,    0x0f, 0x22, 0xd8, /* mov cr3, rax; pop rax; iretq */
+        0x58, 0x48, 0xcf
+    };
     uint8_t *r = g->ram;
 
     memcpy(r + GDT, gdt, sizeof(gdt));
@@ -76,19 +114,9 @@ static void tables(struct guest *g)
     le64_put(r + TSS + 36, STACK);
     le16_put(r + TSS + 102, 0x68); /* no ports */
     le16_put(r + IRET, 0xcf48);
-    for (unsigned p = 1; p < 8; p++)
-        map_page(g, p * 4096, p * 4096, 3);
-    for (unsigned p = 0; p < PAGES; p++) {
-        map_page(g, CODE + p * 4096, GUEST_CODE + p * 4096, 7);
-        map_page(g, ALIAS + p * 4096, GUEST_CODE + p * 4096, 7 | X86_PTE_NX);
-    }
-    for (unsigned i = 0; i < 3; i++) {
-        const uint64_t at = (const uint64_t[]){ DATA, HIGH, MIRROR }[i];
-        for (unsigned p = 0; p < DATA_PAGES; p++)
-            if (p != HOLE)
-                map_page(g, at + p * 4096, GUEST_DATA + p * 4096, (p == RO ? 5 : 7) | X86_PTE_NX);
-        map_page(g, at + (MMIO - DATA), 0x40000000, 7);
-    }
+    memcpy(r + SWITCH, to_space, sizeof(to_space));
+    for (unsigned i = 0; i < 2; i++)
+        spaces(g, i);
     memset(r + GUEST_CODE, 0xcc, PAGES * 4096);
     memcpy(g->kernel, r, sizeof(g->kernel));
 }
@@ -120,8 +148,8 @@ void guest_setup(struct guest *g, const char *name, const struct engine_options 
         (struct kvm_segment){ .base = TSS, .limit = 0x67, .selector = 8, .type = 11, .present = 1 };
     s->ldt = (struct kvm_segment){ .unusable = 1 };
     s->cr0 = 0x80010033;
-    s->cr3 = TABLES;
-    s->cr4 = 0x40620;
+    s->cr3 = cr3_of(0);
+    s->cr4 = 0x606a0; /* OSXSAVE, PCIDE, OSXMMEXCPT, OSFXSR, PGE, PAE */
     s->efer = 0xd00;
     check(ops->set_sregs(g->vcpu, s));
     const struct kvm_xcrs x = { .nr_xcrs = 1, .xcrs[0] = { .xcr = 0, .value = direct_xcr0 } };
@@ -185,7 +213,6 @@ static void enter(struct guest *g, bool flush)
     const uint64_t *b = test.before.gpr;
     uint8_t *frame = g->ram + STACK - 40;
 
-    memcpy(g->ram + GUEST_DATA, test.data, sizeof(test.data));
     /* Code at a chance address in the kernel; what interrupts push does not matter. */
     if (g->touched && (memcmp(g->ram, g->kernel, STACK - 4096) ||
                        memcmp(g->ram + STACK, g->kernel + STACK, sizeof(g->kernel) - STACK))) {
@@ -194,8 +221,18 @@ static void enter(struct guest *g, bool flush)
         flush = true;
     }
     g->touched = test.kernel;
-    if (flush || !g->halted || is_changed(g, cpu))
+    uint64_t rip = IRET;
+    if (flush || !g->halted || is_changed(g, cpu)) {
+        g->sregs.cr3 = cr3_of(test.space);
         check(ops->set_sregs(g->vcpu, &g->sregs));
+    } else if (g->space != test.space) {
+        g->sregs.cr3 = cr3_of(test.space);
+        le64_put(g->ram + NEW_SPACE, g->sregs.cr3 | (test.keep ? 1ull << 63 : 0));
+        memcpy(g->kernel + NEW_SPACE, g->ram + NEW_SPACE, 8);
+        rip = SWITCH;
+    }
+    g->space = test.space;
+    memcpy(guest_data(g), test.data, sizeof(test.data));
     cpu->cr2 = 0; /* INT 14 shows what was there */
     const struct kvm_regs regs = { .rax = b[0],
                                    .rcx = b[1],
@@ -212,7 +249,7 @@ static void enter(struct guest *g, bool flush)
                                    .r13 = b[13],
                                    .r14 = b[14],
                                    .r15 = b[15],
-                                   .rip = IRET,
+                                   .rip = rip,
                                    .rflags = 2,
                                    .rsp = STACK - 40 };
     le64_put(frame, test.before.rip);
