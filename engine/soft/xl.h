@@ -484,6 +484,7 @@ static inline void xl_put_with(struct xl_tr *t, const struct xl_bytes *s, uint32
 }
 
 /* xl_emit.c; what writes to r10 says so in t->r10. */
+void xl_taken(struct xl_tr *, unsigned reg); /* is about to be written by what xl_b() emits */
 void xl_b(struct xl_tr *, unsigned byte);
 void xl_i32(struct xl_tr *, uint32_t);
 void xl_i64(struct xl_tr *, uint64_t);

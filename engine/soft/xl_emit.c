@@ -18,7 +18,7 @@ void xl_i64(struct xl_tr *t, uint64_t v)
     t->p += 8;
 }
 
-static void written(struct xl_tr *t, unsigned reg)
+void xl_taken(struct xl_tr *t, unsigned reg)
 {
     if (reg == XL_R10)
         t->r10 = 0;
@@ -43,8 +43,8 @@ void xl_rr(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, unsigned rm)
 {
     struct xl_bytes s = { 0, 0 };
 
-    written(t, reg);
-    written(t, rm);
+    xl_taken(t, reg);
+    xl_taken(t, rm);
     rex(&s, w, reg, 0, rm);
     opcode(&s, op);
     xl_add(&s, 0xc0 | (reg & 7) << 3 | (rm & 7));
@@ -57,7 +57,7 @@ void xl_rm(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, unsigned base
     struct xl_bytes s = { 0, 0 };
 
     if (op != 0x89)
-        written(t, reg);
+        xl_taken(t, reg);
     rex(&s, w, reg, 0, base);
     opcode(&s, op);
     xl_add(&s, mod | (reg & 7) << 3 | (base & 7));
@@ -74,7 +74,7 @@ void xl_gs(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, int32_t disp)
     struct xl_bytes s = { 0x65, 1 };
 
     if (op != 0x89)
-        written(t, reg);
+        xl_taken(t, reg);
     rex(&s, w, reg, 0, 0);
     opcode(&s, op);
     xl_add(&s, 4 | (reg & 7) << 3);
@@ -87,7 +87,7 @@ void xl_gsx(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, unsigned ind
 {
     struct xl_bytes s = { 0x65, 1 };
 
-    written(t, reg);
+    xl_taken(t, reg);
     rex(&s, w, reg, index, 0);
     opcode(&s, op);
     xl_add(&s, 4 | (reg & 7) << 3);
@@ -99,7 +99,7 @@ void xl_gsb(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, unsigned bas
 {
     struct xl_bytes s = { 0x65, 1 };
 
-    written(t, reg);
+    xl_taken(t, reg);
     rex(&s, w, reg, 0, base);
     opcode(&s, op);
     xl_add(&s, 0x80 | (reg & 7) << 3 | (base & 7));
@@ -142,7 +142,7 @@ void xl_op_ref(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, const str
     struct xl_bytes s = { 0, 0 };
 
     if (op != 0x89)
-        written(t, reg);
+        xl_taken(t, reg);
     rex(&s, w, reg, m->index == XL_NO_INDEX ? 0 : m->index, m->base);
     opcode(&s, op);
     put_address(t, &s, reg, m->base, m->index, 0, m->disp);
@@ -153,7 +153,7 @@ void xl_lea(struct xl_tr *t, unsigned w, unsigned reg, int base, int index, unsi
 {
     struct xl_bytes s = { 0, 0 };
 
-    written(t, reg);
+    xl_taken(t, reg);
     rex(&s, w, reg, index < 0 ? 0 : (unsigned)index, base < 0 ? 0 : (unsigned)base);
     xl_add(&s, 0x8d);
     if (base < 0) {
@@ -176,7 +176,7 @@ void xl_imm(struct xl_tr *t, unsigned reg, uint64_t v)
     const bool u32 = v <= 0xffffffff, s32 = (uint64_t)(int32_t)v == v;
     struct xl_bytes s = { 0, 0 };
 
-    written(t, reg);
+    xl_taken(t, reg);
     rex(&s, !u32, 0, 0, reg);
     if (u32 || !s32) {
         xl_add(&s, 0xb8 | (reg & 7));
@@ -233,7 +233,7 @@ void xl_pext(struct xl_tr *t, unsigned dst, unsigned src, int32_t gs_mask)
 {
     struct xl_bytes s = { 0x65 | 0xc4 << 8, 2 };
 
-    written(t, dst);
+    xl_taken(t, dst);
     xl_add(&s, (dst & 8 ? 0 : 0x80) | 0x60 | 2);
     xl_add(&s, 0x80 | (~src & 15) << 3 | 2);
     xl_add(&s, 0xf5);
@@ -247,7 +247,7 @@ void xl_rorx(struct xl_tr *t, unsigned dst, unsigned src, unsigned n)
 {
     struct xl_bytes s = { 0xc4, 1 };
 
-    written(t, dst);
+    xl_taken(t, dst);
     xl_add(&s, (dst & 8 ? 0 : 0x80) | 0x40 | (src & 8 ? 0 : 0x20) | 3);
     xl_add(&s, 0xfb);
     xl_add(&s, 0xf0);
@@ -299,7 +299,7 @@ void xl_push(struct xl_tr *t, unsigned r) { push_pop(t, 0x50, r); }
 
 void xl_pop(struct xl_tr *t, unsigned r)
 {
-    written(t, r);
+    xl_taken(t, r);
     push_pop(t, 0x58, r);
 }
 

@@ -67,9 +67,69 @@ struct field {
     int guest; /* -1: none */
     unsigned host;
     bool loaded;
+    bool in_place; /* it stays in memory: a gs operand */
 };
 
-static void take(struct xl_tr *t, struct field *f, unsigned scratch, const struct field *same)
+/* Does it write all of its destination, whatever was there before? */
+static bool overwrites(const struct x86_insn *in)
+{
+    switch (in->op) {
+    case X86_OP_MOV:
+    case X86_OP_MOVZX:
+    case X86_OP_MOVSX:
+    case X86_OP_MOVBE:
+    case X86_OP_IMUL3:
+    case X86_OP_POPCNT:
+    case X86_OP_LZCNT:
+    case X86_OP_TZCNT:
+    case X86_OP_ANDN:
+    case X86_OP_BEXTR:
+    case X86_OP_BLSI:
+    case X86_OP_BLSMSK:
+    case X86_OP_BLSR:
+    case X86_OP_BZHI:
+    case X86_OP_PDEP:
+    case X86_OP_PEXT:
+    case X86_OP_RORX:
+    case X86_OP_SARX:
+    case X86_OP_SHLX:
+    case X86_OP_SHRX: return true;
+    default: return false;
+    }
+}
+
+/* Guest register g is overwritten, all of it, and not read. */
+static bool only_written(const struct x86_insn *in, int g)
+{
+    if (!overwrites(in))
+        return false;
+    for (unsigned i = 0; i < in->operands; i++) {
+        const struct x86_operand *o = &in->operand[i];
+        if (o->kind == X86_OPERAND_GPR && o->reg == g && (o->size < 4 || o->access != X86_ACC_W))
+            return false;
+    }
+    return true;
+}
+
+/* The host's instruction may have the register in memory as its operand: a locked or bit-string
+ * form would be another, and 32 bits are to zero the rest. */
+static bool may_stay(const struct x86_insn *in, int g)
+{
+    if (xl_host((unsigned)g) >= 0 || in->op == X86_OP_XCHG || in->op == X86_OP_XADD ||
+        in->op == X86_OP_CMPXCHG || (in->op >= X86_OP_BT && in->op <= X86_OP_BTC))
+        return false;
+    for (unsigned i = 0, n = 0; i < in->operands; i++) {
+        const struct x86_operand *o = &in->operand[i];
+        if (o->kind != X86_OPERAND_GPR || o->reg != g)
+            continue;
+        if (n++ || (o->size == 4 && (o->access & X86_ACC_W)))
+            return false;
+    }
+    return true;
+}
+
+static void take(struct xl_tr *t, const struct x86_insn *in, struct field *f, unsigned scratch,
+                 const struct field *same)
 {
     if (f->guest < 0)
         return;
@@ -79,6 +139,11 @@ static void take(struct xl_tr *t, struct field *f, unsigned scratch, const struc
             return;
         }
         f->loaded = true;
+        if (only_written(in, f->guest)) {
+            xl_taken(t, scratch);
+            f->host = scratch;
+            return;
+        }
     }
     f->host = xl_get(t, (unsigned)f->guest, scratch);
 }
@@ -174,16 +239,29 @@ static bool lea(struct xl_tr *t, const struct x86_insn *in)
 
     if ((in->asz != 8 && in->asz != 4) || in->seg == X86_SREG_COUNT)
         return false;
-    xl_effective(t, in);
-    if (in->osz == 2) {
+    if (in->osz == 2 || in->base == X86_REG_RIP ||
+        (in->base == X86_REG_NONE && in->index == X86_REG_NONE)) {
+        xl_effective(t, in);
+        if (in->osz != 2) {
+            xl_put_from(t, in->osz == 8, to, XL_R9);
+            return true;
+        }
         unsigned h = xl_get(t, to, XL_R10);
         xl_b(t, 0x66);
         xl_mov(t, 0, h, XL_R9);
         if (xl_host(to) < 0)
             xl_gs(t, 1, 0x89, h, xl_gpr(to));
-    } else {
-        xl_put_from(t, in->osz == 8, to, XL_R9);
+        return true;
     }
+    const unsigned dst = xl_host(to) < 0 ? XL_R9 : (unsigned)xl_host(to);
+    int base = -1, index = -1;
+    if (in->base != X86_REG_NONE)
+        base = (int)xl_get(t, in->base, XL_R9);
+    if (in->index != X86_REG_NONE)
+        index = (int)xl_get(t, in->index, XL_R11);
+    xl_lea(t, in->asz == 8 && in->osz == 8, dst, base, index, in->scale, (int32_t)in->disp);
+    if (dst == XL_R9)
+        xl_gs(t, 1, 0x89, XL_R9, xl_gpr(to));
     return true;
 }
 
@@ -246,24 +324,28 @@ bool xl_insn(struct xl_tr *t, const struct x86_insn *in)
         unsigned cold = xl_cold_new(t, in);
         if (!xl_operand(t, in, m->size, m->access & X86_ACC_W, cold, &ref))
             return false;
-        take(t, &reg, XL_R11, NULL);
+        take(t, in, &reg, XL_R11, NULL);
         if (reg.loaded && ref.base == XL_R9 && vv.guest >= 8 && ref.index != XL_NO_INDEX) {
             xl_lea(t, 1, XL_R9, XL_R9, (int)ref.index, 0, ref.disp); /* two more registers */
             ref = (struct xl_ref){ XL_R9, XL_NO_INDEX, 0 };
-            take(t, &vv, XL_R10, &reg);
+            take(t, in, &vv, XL_R10, &reg);
         } else {
-            take(t, &vv, reg.loaded ? XL_R9 : XL_R11, &reg);
+            take(t, in, &vv, reg.loaded ? XL_R9 : XL_R11, &reg);
         }
     } else {
-        take(t, &reg, XL_R10, NULL);
-        take(t, &rm, XL_R11, &reg);
-        take(t, &vv, XL_R9, reg.loaded && reg.guest == vv.guest ? &reg : &rm);
+        rm.in_place = rm.guest >= 0 && in->has_modrm && may_stay(in, rm.guest);
+        take(t, in, &reg, XL_R9, NULL);
+        if (!rm.in_place)
+            take(t, in, &rm, XL_R11, &reg);
+        take(t, in, &vv, XL_R10, reg.loaded && reg.guest == vv.guest ? &reg : &rm);
     }
 
     const unsigned w = (rex & 8) != 0;
     const unsigned r = grp ? in->modrm >> 3 & 7u : reg.host, b = m ? ref.base : rm.host,
                    x = ref.index == XL_NO_INDEX ? 0 : ref.index;
     struct xl_bytes s = { 0, 0 };
+    if (rm.in_place)
+        xl_add(&s, 0x65);
     if (vex) {
         xl_add(&s, 0xc4);
         xl_add(&s, (r & 8 ? 0 : 0x80) | (x & 8 ? 0 : 0x40) | (b & 8 ? 0 : 0x20) | in->map);
@@ -288,11 +370,16 @@ bool xl_insn(struct xl_tr *t, const struct x86_insn *in)
         }
         map_and_opcode(&s, in, oreg ? (opcode & ~7u) | (b & 7) : opcode);
     }
-    if (in->op == X86_OP_FENCE)
+    if (in->op == X86_OP_FENCE) {
         xl_add(&s, in->modrm);
-    else if (!m && in->has_modrm)
+    } else if (rm.in_place) {
+        xl_add(&s, 4 | (r & 7) << 3);
+        xl_add(&s, 0x25);
+    } else if (!m && in->has_modrm)
         xl_add(&s, 0xc0 | (r & 7) << 3 | (b & 7));
     xl_put(t, &s);
+    if (rm.in_place)
+        xl_i32(t, (uint32_t)xl_gpr((unsigned)rm.guest));
     if (m)
         xl_modrm_ref(t, moffs ? 0 : r, &ref);
     if (!moffs)
