@@ -35,6 +35,7 @@ static bool windowed;
 _Atomic uint64_t runs, stuck_run;
 static uint64_t blocks, cases, natives, translated, differences, abandoned, strange, by_vector[33];
 static unsigned show = 5, stuck_ms = 10;
+static _Atomic unsigned patience; /* for the run under way */
 static clockid_t my_time;
 
 static uint64_t now_ns(void)
@@ -56,7 +57,7 @@ static void *watchdog(void *arg)
         if (n != last) {
             last = n;
             since = now;
-        } else if (now - since > stuck_ms * 1000000ull) {
+        } else if (now - since > patience * 1000000ull) {
             stuck_run = n;
             for (unsigned k = 0; k < guests; k++)
                 guest_kick(&guest[k]);
@@ -83,7 +84,8 @@ static void crash(int sig, uint64_t rip)
 static void report(const char *what, const struct guest *g, const struct state *n,
                    const struct state *e, const struct state *s)
 {
-    const uint8_t *ram[] = { processor_data, guest_data(&guest[EMULATOR]), guest_data(g) };
+    const uint8_t *e_data = guest_data(&guest[EMULATOR]);
+    const uint8_t *ram[] = { n ? processor_data : e_data, e_data, guest_data(g) };
 
     if (differences++ >= show)
         return;
@@ -180,6 +182,7 @@ static void one_case(bool flush)
     bool native = !test.mmio && !test.kernel && !XL_FPU_EAGER && !windowed;
     enum guest_end end;
 
+    patience = stuck_ms;
     runs++;
     end = guest_run(&guest[EMULATOR], &e, flush);
     if (end == STUCK) { /* how far it got, and where it stored, is chance */
@@ -198,6 +201,7 @@ static void one_case(bool flush)
         native = n.vector != X86_PFV || !is_only_native(n.cr2);
         natives += native;
     }
+    patience = 50 * stuck_ms; /* code that changes all the time takes a translator longer */
     for (unsigned k = BMI2; k < guests; k++) {
         if (!chosen[k])
             continue;
@@ -271,7 +275,7 @@ static void setup_windowed(void)
 
 static void setup(void)
 {
-    processor_setup(crash);
+    processor_setup();
     guest_setup(&guest[EMULATOR], "emulator", &(struct engine_options){ .soft = "interp" });
     for (unsigned k = BMI2; k < guests; k++) {
         static const char *const name[] = { [BMI2] = "translator",
@@ -310,7 +314,7 @@ int main(int argc, char **argv)
         default: return 2;
         }
     gen_seed(seed);
-    processor_look();
+    processor_look(crash);
     if (windowed)
         setup_windowed();
     else

@@ -70,8 +70,9 @@ uint64_t make_change(void);
 /* ---- blocks_native.c ---- */
 extern uint8_t *processor_code, *processor_data; /* of all code and data, writable */
 extern uint32_t xsave_end;
-void processor_look(void);
-void processor_setup(void (*crash)(int sig, uint64_t rip));
+/* crash: is told of faults elsewhere, before they end the test. */
+void processor_look(void (*crash)(int sig, uint64_t rip));
+void processor_setup(void);
 void processor_faults_first(void); /* our handler before the engine's */
 void processor_run(struct state *out);
 void processor_stop(void); /* any thread: what runs natively comes back with vector -1 */

@@ -130,41 +130,57 @@ static bool excluded(const struct x86_insn *i)
     return false;
 }
 
-/* Gives the memory operand a pointer register as its base. False: not possible. */
-static bool steer(struct diff_case *c)
+enum form { BASE, BASE_INDEX, FIXED };
+
+/* Gives the memory operand a pointer register as its base, with the index that is to be set before
+ * (-1: none), or a fixed address, relative to rip in 64-bit code. False: not possible. */
+static bool steer(struct diff_case *c, int *index)
 {
     const struct x86_insn old = c->insn;
-    unsigned base = one_in(2) ? X86_RBX : X86_RBP, at = old.modrm_off + 1u;
-    uint8_t imm[8];
-    int32_t disp = displacement(old.operand[old.mem - 1].size);
+    const unsigned pick = below(16), at = old.modrm_off + 1u;
+    const enum form form = pick == 0 ? FIXED : pick < 3 ? BASE_INDEX : BASE;
+    const unsigned len = at + 4 + (form == BASE_INDEX) + old.imm_len;
+    unsigned base = one_in(2) ? X86_RBX : X86_RBP;
+    uint32_t disp = (uint32_t)displacement(old.operand[old.mem - 1].size);
+    uint8_t imm[8], sib = 0;
 
-    if (!old.has_modrm || old.seg >= X86_FS || old.asz == 2)
+    *index = -1;
+    if (!old.has_modrm || old.seg >= X86_FS || old.asz == 2 || len > 15)
         return false;
     memcpy(imm, c->code + old.imm_off, old.imm_len);
-    c->code[old.modrm_off] = (uint8_t)(0x80 | (old.modrm & 0x38) | base);
     if (old.enc == X86_ENC_LEGACY && old.rex) {
-        bool high = one_in(2);
-        c->code[old.opcode_off - (old.map == X86_MAP_1BYTE ? 1
-                                  : old.map == X86_MAP_0F  ? 2
-                                                           : 3)] &= (uint8_t)~3;
-        if (high) {
-            c->code[old.modrm_off] = (uint8_t)((c->code[old.modrm_off] & 0xf8) | 6 | one_in(2));
-            c->code[old.opcode_off - (old.map == X86_MAP_1BYTE ? 1
-                                      : old.map == X86_MAP_0F  ? 2
-                                                               : 3)] |= 1;
+        uint8_t *rex = c->code + old.opcode_off -
+                       (old.map == X86_MAP_1BYTE ? 1
+                        : old.map == X86_MAP_0F  ? 2
+                                                 : 3);
+        *rex &= (uint8_t)~3;
+        if (one_in(2) && form != FIXED) {
+            base = 6 | one_in(2); /* r14, r15 */
+            *rex |= 1;
         }
-    } else if (old.enc == X86_ENC_VEX && c->code[old.prefix_len] == 0xc4) {
-        c->code[old.prefix_len + 1] |= 0x60;
-    } else if (old.enc == X86_ENC_EVEX) {
+    } else if ((old.enc == X86_ENC_VEX && c->code[old.prefix_len] == 0xc4) ||
+               old.enc == X86_ENC_EVEX) {
         c->code[old.prefix_len + 1] |= 0x60;
     }
-    memcpy(c->code + at, &disp, 4);
-    memcpy(c->code + at + 4, imm, old.imm_len);
-    if (at + 4 + old.imm_len > 15 || x86_decode(&c->insn, c->code, 15, c->mode) != X86_DECODE_OK)
+    switch (form) {
+    case BASE: c->code[old.modrm_off] = (uint8_t)(0x80 | (old.modrm & 0x38) | base); break;
+    case BASE_INDEX:
+        *index = one_in(2) ? X86_RSI : X86_RDI;
+        sib = (uint8_t)(below(4) << 6 | (unsigned)*index << 3 | base);
+        c->code[old.modrm_off] = (uint8_t)(0x84 | (old.modrm & 0x38));
+        break;
+    case FIXED:
+        c->code[old.modrm_off] = (uint8_t)(0x05 | (old.modrm & 0x38));
+        disp += (uint32_t)(DATA + 4096 - (test.mode == 8 ? test.start + test.bytes + len : 0));
+    }
+    if (form == BASE_INDEX)
+        c->code[at] = sib;
+    le32_put(c->code + len - 4 - old.imm_len, disp);
+    memcpy(c->code + len - old.imm_len, imm, old.imm_len);
+    if (x86_decode(&c->insn, c->code, 15, c->mode) != X86_DECODE_OK)
         return false;
-    return c->insn.op == old.op && c->insn.mem && pointer(c->insn.base) &&
-           c->insn.index == X86_REG_NONE && c->insn.len == at + 4 + old.imm_len &&
-           !excluded(&c->insn);
+    return c->insn.op == old.op && c->insn.mem && (form == FIXED || pointer(c->insn.base)) &&
+           c->insn.len == len && !excluded(&c->insn);
 }
 
 /* Finding an instruction takes longer than all else together, so each serves in several blocks,
@@ -180,11 +196,13 @@ static void draw(struct drawn *d)
     static struct diff_case c;
 
     c.mode = test.mode;
-    do
+    int index;
+
+    do {
         gen_insn(&c);
-    while (excluded(&c.insn) || (c.insn.mem && !steer(&c)));
-    memcpy(d->code, c.code, sizeof(d->code));
-    d->insn = c.insn;
+        memcpy(d->code, c.code, sizeof(d->code));
+        d->insn = c.insn;
+    } while (excluded(&c.insn) || (c.insn.mem && !steer(&c, &index)));
 }
 
 /* Complex and dot products: exceptions of each step. */
@@ -202,6 +220,7 @@ static void put_random(void)
     static bool filled[2];
     static struct diff_case c;
     struct drawn *p = pool[test.mode == 8];
+    int index = -1;
 
     if (!filled[test.mode == 8]) {
         filled[test.mode == 8] = true;
@@ -217,9 +236,13 @@ static void put_random(void)
         memcpy(c.code, d->code, sizeof(c.code));
         c.insn = d->insn;
         c.mode = test.mode;
-        if (c.insn.mem && !steer(&c))
+        if (c.insn.mem && !steer(&c, &index))
             continue;
         break;
+    }
+    if (index >= 0) { /* what is relative to rip has none, so it may move */
+        PUT((uint8_t)(0xb8 | index));
+        put32(one_in(16) ? gen_random() : below(2) ? 8 * below(16) : below(64));
     }
     put(c.code, c.insn.len);
     test.no_flush |=
@@ -349,6 +372,35 @@ static void put_change(void)
     }
 }
 
+/* The pointers move, and most stay near. */
+static void put_pointer(void)
+{
+    static const uint32_t by[] = { 8, 64, 16, 4096, 1, 4 };
+    const bool wide = test.mode == 8 && !one_in(16);
+    const unsigned to = one_in(2) ? X86_RBX : X86_RBP, from = one_in(2) ? X86_RBX : X86_RBP;
+    const uint32_t n = by[below(ARRAY_LEN(by))];
+    const uint8_t pair = (uint8_t)(0xc0 | from << 3 | to);
+
+    if (wide)
+        PUT(0x48);
+    switch (below(8)) {
+    case 0: /* add, sub */
+    case 1:
+        PUT(0x81, (uint8_t)((one_in(2) ? 0xc0 : 0xe8) | to));
+        put32(one_in(2) ? n : 0 - n);
+        break;
+    case 2: /* lea */
+    case 3:
+        PUT(0x8d, (uint8_t)(0x80 | to << 3 | from));
+        put32(one_in(2) ? n : 0 - n);
+        break;
+    case 4: PUT(0x89, pair); break;
+    case 5: PUT(0x87, pair); break;
+    case 6: PUT(0xff, (uint8_t)(0xc0 | one_in(2) << 3 | to)); break; /* inc, dec */
+    default: PUT((uint8_t)(0x50 | from), (uint8_t)(0x58 | to));
+    }
+}
+
 static void put_stack(void)
 {
     static const uint8_t reg[] = { X86_RAX, X86_RCX, X86_RDX, X86_RSI, X86_RDI };
@@ -395,7 +447,9 @@ void make_block(void)
             put_stack();
         } else if (pick < 24) {
             put_string();
-        } else if (test.changes && pick < 32) {
+        } else if (pick < 28) {
+            put_pointer();
+        } else if (test.changes && pick < 36) {
             put_change();
         } else {
             put_random();

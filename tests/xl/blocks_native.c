@@ -89,8 +89,11 @@ void processor_faults_first(void)
     sigaction(SIGSEGV, &sa, NULL);
 }
 
-void processor_look(void)
+void processor_look(void (*crash)(int sig, uint64_t rip))
 {
+    self = pthread_self();
+    on_crash = crash;
+    processor_catch(on_signal);
     direct_xcr0 = processor_xcr0();
     xsave_end = MIN(x86_native_xsave_size(direct_xcr0), (uint32_t)XSAVE);
 }
@@ -105,13 +108,11 @@ static void map_data(uint64_t at, int fd)
     munmap((void *)(uintptr_t)(at + HOLE * 4096), 4096);
 }
 
-void processor_setup(void (*crash)(int sig, uint64_t rip))
+void processor_setup(void)
 {
     const size_t code = PAGES * 4096, data = DATA_PAGES * 4096;
     int fd = processor_memory(code);
 
-    on_crash = crash;
-    self = pthread_self();
     processor_map(CODE, code, PROT_READ | PROT_WRITE | PROT_EXEC, fd);
     processor_code = processor_map(ALIAS, code, PROT_READ | PROT_WRITE, fd);
     memset(processor_code, 0xcc, code);
@@ -121,7 +122,6 @@ void processor_setup(void (*crash)(int sig, uint64_t rip))
     map_data(DATA, fd);
     map_data(HIGH, fd);
     map_data(MIRROR, fd);
-    processor_catch(on_signal);
     const struct sigaction sa = { .sa_sigaction = on_signal,
                                   .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER };
     sigaction(SIGALRM, &sa, NULL);
