@@ -51,7 +51,7 @@ void xl_set_gs(struct soft_vcpu *v)
     if (gs == want)
         return;
     gs = want;
-    if (xl_host_fsgsbase())
+    if (v->xl.fsgsbase)
         __asm__ volatile("wrgsbase %0" : : "r"(want));
     else
         syscall(SYS_arch_prctl, ARCH_SET_GS, want);

@@ -59,6 +59,9 @@ struct xl_return {
     struct x86_seg seg[2];
 };
 
+/* What becomes of generated code behind an instruction by the interpreter. */
+enum xl_after { XL_STAY, XL_LEAVE, XL_ELSEWHERE /* on at cpu->rip */ };
+
 enum { XL_COMPONENTS = 8 };
 struct xl_component { /* of an XSAVE image */
     uint32_t offset, size;
@@ -158,6 +161,7 @@ struct xl {
     bool on;
     bool exact;        /* treat all flags as live */
     bool rorx, pext;   /* may be used */
+    bool fsgsbase;     /* the host has it */
     uint8_t limit;     /* of instructions in a translation (lockstep) */
     bool peek;         /* look at what follows a block for the flags it needs */
     uint8_t cold_runs; /* a block is interpreted so often before it is translated (tests: 0) */

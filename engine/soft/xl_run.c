@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "engine/soft/soft.h"
+#include "isa/x86/emu.h"
 
 /* ---- state that generated code keeps in its own way ---- */
 
@@ -38,9 +39,30 @@ static bool must_leave(struct soft_vcpu *v)
            (atomic_load_explicit(&v->attention, memory_order_relaxed) & ~window);
 }
 
-static bool work(struct soft_vcpu *v, const struct x86_insn *insn, uint64_t rip)
+static bool calm(struct soft_vcpu *v)
+{
+    return !atomic_load_explicit(&v->attention, memory_order_relaxed) && !v->cpu.debugging &&
+           xl_usable(&v->cpu);
+}
+
+/* An exception has been delivered: generated code goes on with its handler, if nothing pends. */
+static enum xl_after faulted(struct soft_vcpu *v, const struct x86_insn *insn, unsigned code)
+{
+    flags_out(v);
+    if (!calm(v))
+        return XL_LEAVE;
+    v->cpu.stop = 0;
+    xl_c_end(v);
+    /* Between rings of 64-bit code the salts stay. */
+    if (code != 8 || v->cpu.code != 8 || insn->op >= X86_OP_FPU)
+        xl_set_salt(v);
+    return XL_ELSEWHERE;
+}
+
+static enum xl_after work(struct soft_vcpu *v, const struct x86_insn *insn, uint64_t rip)
 {
     struct x86_cpu *cpu = &v->cpu;
+    const unsigned code = cpu->code;
 
     xl_c_begin(v);
     if (insn->op >= X86_OP_FPU)
@@ -50,12 +72,15 @@ static bool work(struct soft_vcpu *v, const struct x86_insn *insn, uint64_t rip)
     v->xl.emulated_op[insn->op]++;
     cpu->insn_rip = rip;
     cpu->rip = rip + insn->len;
-    insn->exec(cpu, insn);
+    if (v->lock)
+        insn->exec(cpu, insn);
+    else if (!x86_try(cpu, insn))
+        return faulted(v, insn, code);
     flags_out(v);
     if (must_leave(v))
-        return true;
+        return XL_LEAVE;
     xl_c_end(v);
-    return false;
+    return XL_STAY;
 }
 
 /* The few that C does with the registers where they are. True if done. */
@@ -76,8 +101,9 @@ static bool native(struct soft_vcpu *v, const struct x86_insn *insn, uint64_t ri
 static int emulate(struct x86_cpu *cpu, const struct x86_insn *insn, uint64_t rip)
 {
     if (native(soft_vcpu_of(cpu), insn, rip))
-        return 0;
-    return work(soft_vcpu_of(cpu), insn, rip) || cpu->rip != rip + insn->len;
+        return XL_STAY;
+    enum xl_after r = work(soft_vcpu_of(cpu), insn, rip);
+    return r == XL_STAY && cpu->rip != rip + insn->len ? XL_LEAVE : r;
 }
 
 /* What ends a block may have changed the mode, or made an interrupt possible; code is found anew by
@@ -88,18 +114,19 @@ static int emulate_last(struct x86_cpu *cpu, const struct x86_insn *insn, uint64
 
     cpu->stop = 0;
     if (native(v, insn, rip))
-        return atomic_load_explicit(&v->attention, memory_order_relaxed) != 0;
-    if ((work(v, insn, rip) && (v->lock || cpu->shadow || cpu->exc_pending)) ||
-        atomic_load_explicit(&v->attention, memory_order_relaxed) || cpu->debugging ||
-        !xl_usable(cpu))
-        return 1;
+        return calm(v) ? XL_STAY : XL_LEAVE;
+    const enum xl_after r = work(v, insn, rip);
+    if (r == XL_ELSEWHERE)
+        return XL_STAY;
+    if ((r == XL_LEAVE && (v->lock || cpu->shadow || cpu->exc_pending)) || !calm(v))
+        return XL_LEAVE;
     if (insn->op == X86_OP_IRET)
         xl_ring_learn(v);
     cpu->stop = 0;
     cpu->rflags &= ~(uint64_t)X86_RF; /* holds for one instruction, and nobody looks at it */
     xl_c_end(v);
     xl_set_salt(v);
-    return 0;
+    return XL_STAY;
 }
 
 /* ---- running ---- */
@@ -317,6 +344,7 @@ int xl_init(struct soft_vcpu *v)
     if (!xl->stack || getrandom(xl->seed, sizeof(xl->seed), 0) != sizeof(xl->seed))
         return -ENOMEM;
     xl->poison = xl->seed[0] ^ xl->seed[1];
+    xl->fsgsbase = xl_host_fsgsbase();
     xl->rorx = xl_host_bmi2() && !v->vm->no_bmi2;
     xl->pext = xl->rorx && !xl_host_slow_pext();
     xl->index_mask = (X86_TLB_SIZE - 1) << 12;

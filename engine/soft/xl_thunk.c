@@ -147,6 +147,12 @@ void xl_thunks(struct soft_vcpu *v)
     xl_here(t, look_up(t, false));
     xl_jmp(t, xl->rw + xl->miss);
 
+    /* On at cpu->rip, with all registers in memory. */
+    const uint32_t resume = here(t);
+    load(t);
+    xl_gs(t, 1, 0x8b, XL_R9, XL_CPU(rip));
+    xl_jmp(t, xl->rw + dispatch);
+
     /* Called with r9: the instruction, r10: its address. The return address moves to the stack of
      * C, so that nothing of us is left on the other if C does not return. */
     xl->emulate = here(t);
@@ -166,6 +172,12 @@ void xl_thunks(struct soft_vcpu *v)
     load(t);
     xl_b(t, 0xc3);
     xl_here(t, rel);
+    xl_alu(t, 0, XL_CMP, X86_RAX, XL_ELSEWHERE);
+    xl_b(t, 0x75);
+    rel = t->p;
+    xl_b(t, 0);
+    xl_jmp(t, xl->rw + resume);
+    xl_here(t, rel);
     xl_jmp(t, xl->rw + leave);
 
     xl->last = here(t);
@@ -176,9 +188,7 @@ void xl_thunks(struct soft_vcpu *v)
     xl_b(t, 0x0f);
     xl_b(t, 0x85);
     xl_i32(t, (uint32_t)(int32_t)(xl->rw + leave - (t->p + 4)));
-    load(t);
-    xl_gs(t, 1, 0x8b, XL_R9, XL_CPU(rip));
-    xl_jmp(t, xl->rw + dispatch);
+    xl_jmp(t, xl->rw + resume);
     xl_fill_thunks(t);
     xl_ring_thunks(t);
     xl_string_thunks(t);

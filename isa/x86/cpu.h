@@ -152,6 +152,16 @@ struct x86_pde {
     uint8_t shift, w, u, nx; /* rights so far */
 };
 
+/* The last walk that failed, for its repetition: an engine that looks first, and then lets the
+ * instruction fault. Serves once, and only if the entry it ended at is what it was. */
+struct x86_failed_walk {
+    uint64_t page; /* plus 1; 0: none */
+    uint64_t cr3, invalidations, pte;
+    uint8_t *host; /* of the entry */
+    uint32_t error;
+    uint8_t access, user, size;
+};
+
 /* A guest exception on its way. */
 struct x86_exception {
     uint8_t vector;
@@ -249,6 +259,7 @@ struct x86_cpu {
         uint64_t flush, local, page, view_switch, view_miss, fill, fault;
     } tlb_stats;
     struct x86_pde pde[X86_PDE_CACHE];
+    struct x86_failed_walk failed;
 
     uint64_t insns;      /* completed by x86_run_blocks (but for a part of blocks that faulted) */
     uint64_t generation; /* changes whenever code at a linear address may be other than before */

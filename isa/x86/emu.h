@@ -159,6 +159,10 @@ static inline __attribute__((always_inline)) void x86_store(struct x86_cpu *cpu,
     x86_store_user(cpu, seg, x86_linear(cpu, seg, off, size, X86_WRITE), v, size, x86_user(cpu));
 }
 
+/* Executes an instruction within another that is executed (an engine's code for several). False: it
+ * raised an exception, which has been delivered. All else that is thrown goes through. (step.c) */
+WARN_UNUSED bool x86_try(struct x86_cpu *cpu, const struct x86_insn *insn);
+
 /* ---- I/O of the instruction under way, with replay (mem.c) ---- */
 void x86_pio(struct x86_cpu *cpu, uint16_t port, void *data, unsigned len, bool write);
 

@@ -94,6 +94,35 @@ static struct x86_pde *pde_of(struct x86_cpu *cpu, uint64_t region)
     return &cpu->pde[region % X86_PDE_CACHE];
 }
 
+static void failed(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, unsigned user,
+                   const struct step *s, unsigned size, uint32_t error)
+{
+    cpu->failed = (struct x86_failed_walk){ .page = s->host ? (lin >> 12) + 1 : 0,
+                                            .cr3 = cpu->cr3,
+                                            .invalidations = cpu->invalidations,
+                                            .pte = s->pte,
+                                            .host = s->host,
+                                            .error = error,
+                                            .access = (uint8_t)access,
+                                            .user = (uint8_t)user,
+                                            .size = (uint8_t)size };
+}
+
+static bool fails_again(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, unsigned user,
+                        struct x86_walk *out)
+{
+    struct x86_failed_walk *f = &cpu->failed;
+
+    if (likely(f->page != (lin >> 12) + 1) || f->access != access || f->user != user)
+        return false;
+    f->page = 0;
+    if (f->cr3 != cpu->cr3 || f->invalidations != cpu->invalidations ||
+        le_get(f->host, f->size) != f->pte)
+        return false;
+    out->error = f->error;
+    return true;
+}
+
 static bool walk_once(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, unsigned user,
                       enum why why, struct x86_walk *out, bool *again)
 {
@@ -123,8 +152,10 @@ static bool walk_once(struct x86_cpu *cpu, uint64_t lin, enum x86_access access,
     for (;; shift -= index_bits) {
         s = &step[n++];
         read_entry(cpu, s, table + (lin >> shift & ((1u << index_bits) - 1)) * size, size);
-        if (!(s->pte & X86_PTE_P))
+        if (!(s->pte & X86_PTE_P)) {
+            failed(cpu, lin, access, user, s, size, out->error);
             return false;
+        }
         leaf = shift == 12 ||
                ((s->pte & X86_PTE_PS) && shift <= 30 && (size == 8 || (cpu->cr4 & X86_CR4_PSE)));
         /* 32-bit 4 MiB pages: bits 20..13 are address bits 39..32, bit 21 is reserved. */
@@ -155,6 +186,7 @@ static bool walk_once(struct x86_cpu *cpu, uint64_t lin, enum x86_access access,
     out->prot = rights(cpu, w, u, nx, user);
     if (!(out->prot & (1u << access))) {
         out->error |= X86_PF_P;
+        failed(cpu, lin, access, user, s, size, out->error);
         return false;
     }
     for (unsigned i = 0; i < n; i++) {
@@ -239,6 +271,8 @@ static bool walk(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, unsi
     }
     if (why != DEBUG && walk_cached(cpu, lin, access, user, out))
         return true;
+    if (why != DEBUG && fails_again(cpu, lin, access, user, out))
+        return false;
     do
         ok = walk_once(cpu, lin, access, user, why, out, &again);
     while (again);

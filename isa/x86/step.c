@@ -242,6 +242,22 @@ static __attribute__((noinline)) bool execute(struct x86_cpu *cpu, const struct 
     return true;
 }
 
+bool x86_try(struct x86_cpu *cpu, const struct x86_insn *insn)
+{
+    void *outer[ARRAY_LEN(cpu->jmp)];
+    enum x86_exit exit = X86_EXIT_NONE;
+    bool done;
+
+    __builtin_memcpy(outer, cpu->jmp, sizeof(outer));
+    done = execute(cpu, insn);
+    if (!done)
+        exit = cpu->thrown == X86_EXIT_NONE ? deliver_fault(cpu) : cpu->thrown;
+    __builtin_memcpy(cpu->jmp, outer, sizeof(outer));
+    if (exit != X86_EXIT_NONE)
+        x86_throw(cpu, exit);
+    return done;
+}
+
 static enum x86_exit debug_exit(struct x86_cpu *cpu, uint64_t dr6)
 {
     cpu->dbg.vector = X86_DB;

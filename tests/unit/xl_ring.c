@@ -6,7 +6,7 @@ static void rings(void);
 #define XL_TEST_MORE rings
 #include "tests/unit/xl.c"
 
-enum { GDT = 0x6000, ENTRIES = 16 };
+enum { GDT = 0x6000, ENTRIES = 16, IDT = 0x7600, TSS = 0x7e00, GATES = 32 };
 
 /* Of one case, the same for both. */
 static struct {
@@ -51,6 +51,34 @@ static void choose(void)
     the.user = !rnd(12);
 }
 
+/* All exceptions end in a HLT at code_at + 0x220, or 0x230 with an error code, on a stack of their
+ * own; see handlers(). */
+static void interrupts(struct guest *g, struct kvm_sregs *s)
+{
+    const uint64_t rsp = DATA + 0xf000;
+
+    for (unsigned i = 0; i < GATES; i++) {
+        const bool error = i == 8 || (i >= 10 && i <= 14) || i == 17;
+        const uint64_t off = code_at + (error ? 0x230 : 0x220);
+        const uint64_t gate = 0x00008e0100080000 | (off & 0xffff) | off >> 16 << 48;
+        le64_put(g->ram + IDT + 16 * i, gate);
+    }
+    s->idt.base = IDT;
+    /* None where a handler might run in ring 3 or nowhere. */
+    s->idt.limit = the.desc[1] == usual[0] ? 16 * GATES - 1 : 0;
+    s->tr = (struct kvm_segment){
+        .base = TSS, .limit = 0x67, .selector = 0x50, .type = 11, .present = 1
+    };
+    le64_put(g->ram + TSS + 36, rsp); /* IST 1 */
+}
+
+/* What nobody reads of the flags may be wrong where they are pushed. */
+static void handlers(uint8_t *code)
+{
+    memcpy(code + 0x220, "\x81\x64\x24\x10\x2a\xf7\xff\xff\xf4", 9); /* and dword [rsp + 16] */
+    memcpy(code + 0x230, "\x81\x64\x24\x18\x2a\xf7\xff\xff\xf4", 9);
+}
+
 static void set_up(struct guest *g, struct kvm_sregs *s)
 {
     union {
@@ -69,6 +97,7 @@ static void set_up(struct guest *g, struct kvm_sregs *s)
     memset(g->ram + GDT, 0, 0x2000);
     memcpy(g->ram + the.base, the.desc, sizeof(the.desc));
     s->efer |= 1;
+    interrupts(g, s);
     s->gdt.base = the.base;
     s->gdt.limit = the.limit;
     for (unsigned i = 0; i < 4; i++) {
@@ -194,6 +223,7 @@ static void returns(unsigned count)
         /* mov rsp, r14; pushf; pop rdx; mov r13, r12; dec r15; jns to the start; hlt */
         memcpy(code + 0x200, "\x4c\x89\xf4\x9c\x5a\x4d\x89\xe5\x49\xff\xcf\x0f\x89", 13);
         memcpy(code + 0x20d, &(int32_t){ -0x211 }, 4);
+        handlers(code);
         the.flags[0] = random_rflags();
         the.flags[1] = rnd(2) ? the.flags[0] | X86_IF : random_rflags();
         start_flags = (rnd(3) ? X86_IF : 0) | (rnd(25) ? 0 : X86_AC) | (rnd(25) ? 0 : X86_NT) |
