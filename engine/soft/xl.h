@@ -420,6 +420,7 @@ struct xl_tr {
     bool grouped;
     uint32_t group_on; /* groups that were checked */
     unsigned r10;      /* 1 + the group whose addend is there, or 0 */
+    unsigned r11;      /* 1 + the guest register, of those in memory, whose value is there, or 0 */
     struct xl_group group[XL_GROUPS];
     struct xl_planned plan[XL_MAX_INSNS][2]; /* memory operand, stack */
     struct xl_cold cold[XL_MAX_COLD];

@@ -21,7 +21,9 @@ void xl_i64(struct xl_tr *t, uint64_t v)
 void xl_taken(struct xl_tr *t, unsigned reg)
 {
     if (reg == XL_R10)
-        t->r10 = 0;
+        t->r10 = t->r11 = 0;
+    if (reg == XL_R11)
+        t->r11 = 0;
 }
 
 static inline void rex(struct xl_bytes *s, unsigned w, unsigned r, unsigned x, unsigned b)
@@ -75,6 +77,8 @@ void xl_gs(struct xl_tr *t, unsigned w, unsigned op, unsigned reg, int32_t disp)
 
     if (op != 0x89)
         xl_taken(t, reg);
+    if (t->r11 && op != 0x8b && disp == xl_gpr(t->r11 - 1))
+        t->r11 = 0;
     rex(&s, w, reg, 0, 0);
     opcode(&s, op);
     xl_add(&s, 4 | (reg & 7) << 3);

@@ -521,7 +521,7 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
     find_live(v, sb, b, insn, tr.count, live);
     xl->insns += tr.count;
     b->count = tr.count;
-    tr.group_on = tr.r10 = 0;
+    tr.group_on = tr.r10 = tr.r11 = 0;
     tr.grouped = !(key & XL_KEY_TWIN);
     if (tr.grouped)
         xl_plan(t, insn);
@@ -561,13 +561,13 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
             t->jumps = jumps;
             t->group_on = groups;
             t->windowed = false;
-            t->r10 = 0;
+            t->r10 = t->r11 = 0;
             xl_emulated(t, in, stop);
             if (stop)
                 break;
         }
         if (!keeps || may_emulate(t, jumps))
-            t->r10 = 0;
+            t->r10 = t->r11 = 0;
         t->rip = t->next;
         if (last)
             xl_goto(t, t->rip);

@@ -128,24 +128,53 @@ static bool may_stay(const struct x86_insn *in, int g)
     return true;
 }
 
-static void take(struct xl_tr *t, const struct x86_insn *in, struct field *f, unsigned scratch,
+/* The scratch registers that `free` names. */
+enum { FREE_R9 = 1, FREE_R10 = 2, FREE_R11 = 4 };
+
+static unsigned scratch(unsigned *free)
+{
+    const unsigned reg = *free & FREE_R11 ? XL_R11 : *free & FREE_R9 ? XL_R9 : XL_R10;
+
+    *free &= reg == XL_R11 ? ~(unsigned)FREE_R11 : reg == XL_R9 ? ~(unsigned)FREE_R9 : 0;
+    return reg;
+}
+
+static void take(struct xl_tr *t, const struct x86_insn *in, struct field *f, unsigned *free,
                  const struct field *same)
 {
     if (f->guest < 0)
         return;
-    if (xl_host((unsigned)f->guest) < 0) {
-        if (same && same->loaded && same->guest == f->guest) {
-            f->host = same->host;
-            return;
-        }
-        f->loaded = true;
-        if (only_written(in, f->guest)) {
-            xl_taken(t, scratch);
-            f->host = scratch;
-            return;
-        }
+    if (xl_host((unsigned)f->guest) >= 0) {
+        f->host = (unsigned)xl_host((unsigned)f->guest);
+        return;
     }
-    f->host = xl_get(t, (unsigned)f->guest, scratch);
+    if (same && same->loaded && same->guest == f->guest) {
+        f->host = same->host;
+        return;
+    }
+    f->loaded = true;
+    if (t->r11 == (unsigned)f->guest + 1) {
+        f->host = XL_R11;
+        return;
+    }
+    f->host = scratch(free);
+    if (only_written(in, f->guest))
+        xl_taken(t, f->host);
+    else
+        xl_get(t, (unsigned)f->guest, f->host);
+    if (f->host == XL_R11)
+        t->r11 = (unsigned)f->guest + 1;
+}
+
+/* r11 is not free if it has one of them. */
+static unsigned keep_r11(const struct xl_tr *t, unsigned free, const struct field *a,
+                         const struct field *b, const struct field *c)
+{
+    const int has = (int)t->r11 - 1;
+
+    return has >= 0 && (has == a->guest || has == b->guest || has == c->guest)
+               ? free & ~(unsigned)FREE_R11
+               : free;
 }
 
 static bool written(const struct x86_insn *in, int guest)
@@ -159,8 +188,11 @@ static bool written(const struct x86_insn *in, int guest)
 
 static void put(struct xl_tr *t, const struct x86_insn *in, const struct field *f)
 {
-    if (f->loaded && written(in, f->guest))
-        xl_gs(t, 1, 0x89, f->host, xl_gpr((unsigned)f->guest));
+    if (!f->loaded || !written(in, f->guest))
+        return;
+    xl_gs(t, 1, 0x89, f->host, xl_gpr((unsigned)f->guest));
+    if (f->host == XL_R11)
+        t->r11 = (unsigned)f->guest + 1;
 }
 
 static void prefixes(struct xl_bytes *s, const struct x86_insn *in)
@@ -324,20 +356,33 @@ bool xl_insn(struct xl_tr *t, const struct x86_insn *in)
         unsigned cold = xl_cold_new(t, in);
         if (!xl_operand(t, in, m->size, m->access & X86_ACC_W, cold, &ref))
             return false;
-        take(t, in, &reg, XL_R11, NULL);
-        if (reg.loaded && ref.base == XL_R9 && vv.guest >= 8 && ref.index != XL_NO_INDEX) {
-            xl_lea(t, 1, XL_R9, XL_R9, (int)ref.index, 0, ref.disp); /* two more registers */
+        if (ref.base == XL_R9)
+            t->r11 = 0; /* it may be wanted for another */
+        unsigned free = keep_r11(t, (ref.base == XL_R9 ? 0 : FREE_R9) | FREE_R11, &reg, &vv, &vv);
+        take(t, in, &reg, &free, NULL);
+        if (!free && vv.guest >= 0) {
+            xl_lea(t, 1, XL_R9, XL_R9, ref.index == XL_NO_INDEX ? -1 : (int)ref.index, 0, ref.disp);
             ref = (struct xl_ref){ XL_R9, XL_NO_INDEX, 0 };
-            take(t, in, &vv, XL_R10, &reg);
-        } else {
-            take(t, in, &vv, reg.loaded ? XL_R9 : XL_R11, &reg);
+            free = FREE_R10;
         }
+        take(t, in, &vv, &free, &reg);
     } else {
-        rm.in_place = rm.guest >= 0 && in->has_modrm && may_stay(in, rm.guest);
-        take(t, in, &reg, XL_R9, NULL);
+        /* The source may be where a register cannot be, if it is the other operand that is. */
+        if (!vex && !grp && in->has_modrm && in->map == X86_MAP_1BYTE && reg.guest >= 0 &&
+            xl_host((unsigned)reg.guest) < 0 && rm.guest >= 0 && xl_host((unsigned)rm.guest) >= 0 &&
+            ((opcode < 0x40 && !(opcode & 6)) || (opcode & 0xfe) == 0x88)) {
+            const int g = reg.guest;
+            reg.guest = rm.guest;
+            rm.guest = g;
+            opcode |= 2;
+        }
+        rm.in_place = rm.guest >= 0 && in->has_modrm && t->r11 != (unsigned)rm.guest + 1 &&
+                      may_stay(in, rm.guest);
+        unsigned free = keep_r11(t, FREE_R9 | FREE_R10 | FREE_R11, &reg, &rm, &vv);
+        take(t, in, &reg, &free, NULL);
         if (!rm.in_place)
-            take(t, in, &rm, XL_R11, &reg);
-        take(t, in, &vv, XL_R10, reg.loaded && reg.guest == vv.guest ? &reg : &rm);
+            take(t, in, &rm, &free, &reg);
+        take(t, in, &vv, &free, reg.loaded && reg.guest == vv.guest ? &reg : &rm);
     }
 
     const unsigned w = (rex & 8) != 0;

@@ -18,6 +18,8 @@ bool xl_address_ok(const struct xl_tr *t, const struct x86_insn *in)
     return in->asz == 4 && in->seg != X86_CS;
 }
 
+static bool in_r11(const struct xl_tr *t, unsigned guest) { return t->r11 == guest + 1; }
+
 void xl_effective(struct xl_tr *t, const struct x86_insn *in)
 {
     const unsigned w = in->asz == 8;
@@ -29,11 +31,12 @@ void xl_effective(struct xl_tr *t, const struct x86_insn *in)
         return;
     }
     if (in->base != X86_REG_NONE)
-        base = (int)xl_get(t, in->base, XL_R9);
+        base = (int)(in_r11(t, in->base) ? XL_R11 : xl_get(t, in->base, XL_R9));
     if (base == XL_R9 && in->index == X86_REG_NONE && !in->disp && w)
         return;
     if (in->index != X86_REG_NONE)
-        index = (int)xl_get(t, in->index, XL_R11);
+        index = (int)(in_r11(t, in->index) ? XL_R11
+                                           : xl_get(t, in->index, base == XL_R11 ? XL_R9 : XL_R11));
     xl_lea(t, w, XL_R9, base, index, in->scale, (int32_t)in->disp);
 }
 
@@ -91,6 +94,7 @@ static void jump_fill(struct xl_tr *t, const struct xl_access *a, uint8_t *retry
     struct xl_jump_out *j = &t->jump[t->jumps - 1];
     j->retry = retry;
     j->access = *a;
+    t->r11 = 0; /* the thunk's */
 }
 
 /* The address the check is of: reg, or r9 if that is not it. */
@@ -321,7 +325,8 @@ static bool window_operand(struct xl_tr *t, const struct x86_insn *in, struct xl
         *ref = (struct xl_ref){ XL_R10, XL_NO_INDEX, 0 };
         window_note(t, p, p->off);
     } else if (xl_direct(t, in)) {
-        window_base(t, p, xl_get(t, in->base, XL_R9), (int32_t)in->disp, ref);
+        window_base(t, p, in_r11(t, in->base) ? XL_R11 : xl_get(t, in->base, XL_R9),
+                    (int32_t)in->disp, ref);
     } else {
         if (!xl_address(t, in))
             return false;
