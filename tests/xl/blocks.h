@@ -42,6 +42,9 @@ struct state {
     uint8_t xsave[XSAVE] __attribute__((aligned(64)));
 };
 
+enum right { WRITABLE, READ_ONLY, ABSENT };
+enum { RIGHTS = 3 }; /* pages of data that have one, which changes */
+
 /* The block and the state of the case under way. */
 struct test {
     unsigned mode;
@@ -49,6 +52,7 @@ struct test {
     bool no_flush, complex; /* has instructions that flush nothing to zero; complex products */
     unsigned space;         /* of two address spaces, whose data lie apart */
     bool keep;              /* … and if the space changes, what is known of translations */
+    enum right right[RIGHTS];
     uint64_t start, base;
     uint8_t code[MAX_CODE];
     unsigned bytes, slot[SLOTS + 1], slots;
@@ -91,6 +95,9 @@ struct guest {
     unsigned space;
     bool halted;  /* where a block that ended did */
     bool touched; /* the kernel's memory may be */
+    enum right right[RIGHTS];
+    unsigned
+        outdated[2]; /* by space: pages whose rights changed since translations were forgotten */
     unsigned tables;
 };
 

@@ -556,6 +556,10 @@ void make_entry(void)
     if (one_in(4))
         test.space = !test.space;
     test.keep = one_in(2);
+    if (one_in(12))
+        test.right[below(RIGHTS)] = one_in(2) ? READ_ONLY : ABSENT;
+    else if (one_in(2))
+        memset(test.right, 0, sizeof(test.right));
     for (unsigned i = 0; i < 16; i++)
         s->gpr[i] = one_in(2) ? gen_random() : gen_random() >> below(64);
     for (unsigned i = 0; i < 4; i++)

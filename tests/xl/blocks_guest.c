@@ -17,9 +17,13 @@ enum {
     TSS = 0x3000,
     STUBS = 0x4000,
     STACK = 0x6000,
-    IRET = 0x7000,
+    LOAD = 0x7000,
     SWITCH = 0x7100,
-    NEW_SPACE = 0x7800
+    FORGET = 0x7200,
+    NEXT = 0x7808,
+    NEW_SPACE = 0x7800,
+    PAGE_AT = 0x7810,
+    REGS = 0x7900
 };
 
 enum { MAX_EXITS = 2000 };
@@ -27,7 +31,7 @@ enum { MAX_EXITS = 2000 };
 static const struct engine_ops *const ops = &engine_soft;
 
 /* Two address spaces differ in where data lie; their tables are of their own. */
-static void map_page(struct guest *g, unsigned space, uint64_t lin, uint64_t gpa, uint64_t flags)
+static uint8_t *pte_of(struct guest *g, unsigned space, uint64_t lin)
 {
     uint64_t table = TABLES + 4096ull * space;
 
@@ -39,7 +43,22 @@ static void map_page(struct guest *g, unsigned space, uint64_t lin, uint64_t gpa
             le64_put(e, (TABLES + 4096ull * g->tables++) | 7);
         table = le64(e) & ~0xfffull;
     }
-    le64_put(g->ram + table + (lin >> 12 & 511) * 8, gpa | flags);
+    return g->ram + table + (lin >> 12 & 511) * 8;
+}
+
+static void map_page(struct guest *g, unsigned space, uint64_t lin, uint64_t gpa, uint64_t flags)
+{
+    le64_put(pte_of(g, space, lin), gpa | flags);
+}
+
+static const uint64_t data_at[] = { DATA, HIGH, MIRROR };
+
+static void map_data(struct guest *g, unsigned space, unsigned p, enum right right)
+{
+    const uint64_t flags = right == ABSENT ? 0 : (right == READ_ONLY ? 5 : 7) | X86_PTE_NX;
+
+    for (unsigned i = 0; i < ARRAY_LEN(data_at); i++)
+        map_page(g, space, data_at[i] + p * 4096, DATA_AT + SPACE_SIZE * space + p * 4096, flags);
 }
 
 static struct kvm_segment segment(unsigned sel, unsigned type, unsigned dpl, bool l)
@@ -71,19 +90,31 @@ static void spaces(struct guest *g, unsigned n)
         map_page(g, n, CODE + p * 4096, GUEST_CODE + p * 4096, 7);
         map_page(g, n, ALIAS + p * 4096, GUEST_CODE + p * 4096, 7 | X86_PTE_NX);
     }
-    for (unsigned i = 0; i < 3; i++) {
-        const uint64_t at = (const uint64_t[]){ DATA, HIGH, MIRROR }[i];
-        for (unsigned p = 0; p < DATA_PAGES; p++)
-            if (p != HOLE)
-                map_page(g, n, at + p * 4096, DATA_AT + SPACE_SIZE * n + p * 4096,
-                         (p == RO ? 5 : 7) | X86_PTE_NX);
-        map_page(g, n, at + (MMIO - DATA), 0x40000000, 7);
-    }
+    for (unsigned p = 0; p < DATA_PAGES; p++)
+        map_data(g, n, p, p == HOLE ? ABSENT : p == RO ? READ_ONLY : WRITABLE);
+    for (unsigned i = 0; i < ARRAY_LEN(data_at); i++)
+        map_page(g, n, data_at[i] + (MMIO - DATA), 0x40000000, 7);
 }
 
 static uint64_t cr3_of(unsigned space) { return (TABLES + 4096ull * space) | (space + 1); }
 
 uint8_t *guest_data(const struct guest *g) { return g->ram + DATA_AT + SPACE_SIZE * g->space; }
+
+/* What the kernel does: it goes into a block with registers from memory, before that into another
+ * address space or with pages forgotten, and tells us of every exception. So from one case to the
+ * next all that the engine knows stays. */
+extern const uint8_t blocks_kernel[], blocks_stub[];
+__asm__(".pushsection .rodata\n"
+        "blocks_kernel: mov $0x7900, %rsp\n" /* LOAD: REGS */
+        " pop %r15\n pop %r14\n pop %r13\n pop %r12\n pop %r11\n pop %r10\n pop %r9\n pop %r8\n"
+        " pop %rdi\n pop %rsi\n pop %rbp\n pop %rdx\n pop %rcx\n pop %rbx\n pop %rax\n iretq\n"
+        " .org blocks_kernel + 0x100\n" /* SWITCH: NEW_SPACE */
+        " mov 0x7800, %rax\n mov %rax, %cr3\n jmp blocks_kernel\n"
+        " .org blocks_kernel + 0x200\n" /* FORGET: PAGE_AT */
+        " mov 0x7810, %rax\n invlpg (%rax)\n mov 0x7818, %rax\n invlpg (%rax)\n"
+        " mov 0x7820, %rax\n invlpg (%rax)\n jmp blocks_kernel\n"
+        "blocks_stub: hlt\n jmp *0x7808\n" /* NEXT */
+        " .org blocks_stub + 16\n .popsection\n");
 
 /* Interrupts use a stack of their own, so that blocks may run in the kernel's mode, too. */
 static void tables(struct guest *g)
@@ -96,12 +127,6 @@ static void tables(struct guest *g)
                                     0x00cff3000000ffff, /* 28 */
                                     0x00affb000000ffff, /* 30: 64-bit user code */
                                     0x00cf9b000000ffff /* 38: 32-bit kernel code */ };
-    static const uint8_t to_space[] = {
-        0x50, /* push rax; mov rax, [NEW_SPACE] */
-        0x48, 0x8b, 0x04, 0x25, 0x00, NEW_SPACE >> 8,
-        0,    0,    0x0f, 0x22, 0xd8, /* mov cr3, rax; pop rax; iretq */
-        0x58, 0x48, 0xcf
-    };
     uint8_t *r = g->ram;
 
     memcpy(r + GDT, gdt, sizeof(gdt));
@@ -109,12 +134,11 @@ static void tables(struct guest *g)
         uint64_t at = STUBS + 16 * MIN(i, 32u);
         le64_put(r + IDT + 16 * i, (at & 0xffff) | 0x10 << 16 | 1ull << 32 | (at >> 16) << 48 |
                                        (uint64_t)(i == 3 || i == 4 ? 0xee : 0x8e) << 40);
-        memset(r + at, 0xf4, 16);
+        memcpy(r + at, blocks_stub, 16);
     }
     le64_put(r + TSS + 36, STACK);
     le16_put(r + TSS + 102, 0x68); /* no ports */
-    le16_put(r + IRET, 0xcf48);
-    memcpy(r + SWITCH, to_space, sizeof(to_space));
+    memcpy(r + LOAD, blocks_kernel, (size_t)(blocks_stub - blocks_kernel));
     for (unsigned i = 0; i < 2; i++)
         spaces(g, i);
     memset(r + GUEST_CODE, 0xcc, PAGES * 4096);
@@ -146,7 +170,7 @@ void guest_setup(struct guest *g, const char *name, const struct engine_options 
     s->idt.limit = 0xfff;
     s->tr =
         (struct kvm_segment){ .base = TSS, .limit = 0x67, .selector = 8, .type = 11, .present = 1 };
-    s->ldt = (struct kvm_segment){ .unusable = 1 };
+    s->ldt = s->fs = s->gs = (struct kvm_segment){ .unusable = 1 };
     s->cr0 = 0x80010033;
     s->cr3 = cr3_of(0);
     s->cr4 = 0x606a0; /* OSXSAVE, PCIDE, OSXMMEXCPT, OSFXSR, PGE, PAE */
@@ -207,11 +231,53 @@ static bool is_changed(const struct guest *g, const struct x86_cpu *cpu)
     return cpu->cr0 != s->cr0 || cpu->cr3 != s->cr3 || cpu->cr4 != s->cr4 || cpu->efer != s->efer;
 }
 
+static void set_rights(struct guest *g)
+{
+    for (unsigned p = 0; p < RIGHTS; p++) {
+        if (g->right[p] == test.right[p])
+            continue;
+        g->right[p] = test.right[p];
+        for (unsigned i = 0; i < 2; i++) {
+            map_data(g, i, p, g->right[p]);
+            g->outdated[i] |= 1u << p;
+        }
+    }
+}
+
+static void kernel_word(struct guest *g, unsigned at, uint64_t v)
+{
+    le64_put(g->ram + at, v);
+    le64_put(g->kernel + at, v);
+}
+
+/* Returns where the guest's kernel has to begin so as to enter the block in the right address
+ * space, and with translations that hold. */
+static uint64_t set_space(struct guest *g, bool from_outside)
+{
+    const unsigned to = test.space, old = g->outdated[to];
+
+    g->outdated[to] = 0;
+    g->sregs.cr3 = cr3_of(to);
+    if (from_outside) {
+        check(ops->set_sregs(g->vcpu, &g->sregs));
+        return LOAD;
+    }
+    if (g->space == to && (old & (old - 1)) == 0) {
+        for (unsigned i = 0; old && i < ARRAY_LEN(data_at); i++)
+            kernel_word(g, PAGE_AT + 8 * i, data_at[i] + 4096u * (unsigned)__builtin_ctz(old));
+        return old ? FORGET : LOAD;
+    }
+    kernel_word(g, NEW_SPACE, g->sregs.cr3 | (test.keep && !old ? 1ull << 63 : 0));
+    return SWITCH;
+}
+
 static void enter(struct guest *g, bool flush)
 {
+    static const uint8_t order[] = { 15,      14,      13,      12,      11,
+                                     10,      9,       8,       X86_RDI, X86_RSI,
+                                     X86_RBP, X86_RDX, X86_RCX, X86_RBX, X86_RAX };
     struct x86_cpu *cpu = &guest_soft(g)->cpu;
-    const uint64_t *b = test.before.gpr;
-    uint8_t *frame = g->ram + STACK - 40;
+    unsigned at = REGS;
 
     /* Code at a chance address in the kernel; what interrupts push does not matter. */
     if (g->touched && (memcmp(g->ram, g->kernel, STACK - 4096) ||
@@ -221,45 +287,27 @@ static void enter(struct guest *g, bool flush)
         flush = true;
     }
     g->touched = test.kernel;
-    uint64_t rip = IRET;
-    if (flush || !g->halted || is_changed(g, cpu)) {
-        g->sregs.cr3 = cr3_of(test.space);
-        check(ops->set_sregs(g->vcpu, &g->sregs));
-    } else if (g->space != test.space) {
-        g->sregs.cr3 = cr3_of(test.space);
-        le64_put(g->ram + NEW_SPACE, g->sregs.cr3 | (test.keep ? 1ull << 63 : 0));
-        memcpy(g->kernel + NEW_SPACE, g->ram + NEW_SPACE, 8);
-        rip = SWITCH;
-    }
+    set_rights(g);
+    const bool anew = flush || !g->halted || is_changed(g, cpu);
+    const uint64_t rip = set_space(g, anew);
     g->space = test.space;
     memcpy(guest_data(g), test.data, sizeof(test.data));
     cpu->cr2 = 0; /* INT 14 shows what was there */
-    const struct kvm_regs regs = { .rax = b[0],
-                                   .rcx = b[1],
-                                   .rdx = b[2],
-                                   .rbx = b[3],
-                                   .rbp = b[5],
-                                   .rsi = b[6],
-                                   .rdi = b[7],
-                                   .r8 = b[8],
-                                   .r9 = b[9],
-                                   .r10 = b[10],
-                                   .r11 = b[11],
-                                   .r12 = b[12],
-                                   .r13 = b[13],
-                                   .r14 = b[14],
-                                   .r15 = b[15],
-                                   .rip = rip,
-                                   .rflags = 2,
-                                   .rsp = STACK - 40 };
-    le64_put(frame, test.before.rip);
-    le64_put(frame + 8, test.kernel      ? (test.mode == 8 ? 0x10 : 0x38)
-                        : test.mode == 8 ? 0x33
-                                         : 0x23);
-    le64_put(frame + 16, test.before.rflags);
-    le64_put(frame + 24, b[X86_RSP]);
-    le64_put(frame + 32, test.kernel ? 0x18 : 0x2b);
-    check(ops->set_regs(g->vcpu, &regs));
+    for (unsigned i = 0; i < ARRAY_LEN(order); i++, at += 8)
+        kernel_word(g, at, test.before.gpr[order[i]]);
+    kernel_word(g, at, test.before.rip);
+    kernel_word(g, at + 8,
+                test.kernel      ? (test.mode == 8 ? 0x10 : 0x38)
+                : test.mode == 8 ? 0x33
+                                 : 0x23);
+    kernel_word(g, at + 16, test.before.rflags);
+    kernel_word(g, at + 24, test.before.gpr[X86_RSP]);
+    kernel_word(g, at + 32, test.kernel ? 0x18 : 0x2b);
+    kernel_word(g, NEXT, rip);
+    if (anew) {
+        const struct kvm_regs regs = { .rip = rip, .rflags = 2, .rsp = STACK };
+        check(ops->set_regs(g->vcpu, &regs));
+    }
     check(ops->set_xsave(g->vcpu, (const struct kvm_xsave *)(const void *)test.before.xsave));
 }
 

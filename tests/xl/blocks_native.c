@@ -133,10 +133,30 @@ void processor_stop(void)
         pthread_kill(self, SIGALRM);
 }
 
+static void set_rights(void)
+{
+    static const int prot[] = { PROT_READ | PROT_WRITE, PROT_READ, PROT_NONE };
+    static enum right is[RIGHTS];
+
+    for (unsigned p = 0; p < RIGHTS; p++) {
+        if (is[p] == test.right[p])
+            continue;
+        is[p] = test.right[p];
+        for (unsigned i = 0; i < 3; i++) {
+            uint8_t *at =
+                (uint8_t *)(uintptr_t)((const uint64_t[]){ DATA, HIGH, MIRROR }[i]) + 4096ul * p;
+            mprotect(at, 4096, prot[is[p]]);
+            if (is[p] == READ_ONLY)
+                (void)*(volatile uint8_t *)at; /* present: that is told by faults */
+        }
+    }
+}
+
 void processor_run(struct state *out)
 {
     struct area *a = AREA;
 
+    set_rights();
     memcpy(processor_data, test.data, sizeof(test.data));
     memcpy(a->gpr, test.before.gpr, sizeof(a->gpr));
     a->flags = test.before.rflags;
