@@ -345,13 +345,6 @@ int main(int argc, char **argv)
         if (by_vector[i])
             printf(" #%u: %" PRIu64, i, by_vector[i]);
     printf("\n");
-    for (unsigned k = 1; k < guests; k++) {
-        struct xl *x = &guest_soft(&guest[k])->xl;
-               "forgets %lu fills %lu emulated %lu tr.insns %lu\n",
-               guest[k].name, x->window_faults, x->window_pages, x->window_refreshes,
-               x->window_owners, x->window_bans, x->entries, x->forgets, x->fills, x->emulated,
-               x->insns);
-    }
     pthread_cancel(dog);
     pthread_join(dog, NULL);
     for (unsigned k = 0; k < guests; k++)
