@@ -59,8 +59,9 @@ struct space {
 struct xl_window {
     uint64_t cr3; /* base, of the owner; NO_OWNER */
     unsigned view;
-    bool stale; /* flushed: what is mapped may be used only after a look at the page tables */
-    bool large; /* parts of large pages, which INVLPG drops as a whole, have been mapped */
+    bool stale;   /* flushed: what is mapped may be used only after a look at the page tables */
+    bool refused; /* the host does not map guest RAM a second time */
+    bool large;   /* parts of large pages, which INVLPG drops as a whole, have been mapped */
     unsigned used;
     uint16_t free, fresh; /* of page[]: list of those free again, first never used */
     uint16_t by_lin[HASH], by_host[HASH];
@@ -257,6 +258,7 @@ static bool install(struct soft_vcpu *v, uint64_t lin, bool write)
     const uint16_t i = take(w);
     p = &w->page[i];
     if (!map(v, n, host, writable)) {
+        w->refused = true;
         *p = (struct page){ .next_lin = w->free };
         w->free = i;
         return false;
@@ -432,7 +434,7 @@ static void contest(struct soft_vcpu *v, struct space *s, uint64_t now)
 {
     struct xl_window *w = v->xl.window;
 
-    if (now < s->banned || atomic_load(&v->vm->vcpus) > 1)
+    if (w->refused || now < s->banned || atomic_load(&v->vm->vcpus) > 1)
         return;
     if (w->cr3 != NO_OWNER) {
         if (++w->unseen < w->patience)
