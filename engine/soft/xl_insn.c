@@ -112,11 +112,13 @@ static bool only_written(const struct x86_insn *in, int g)
 }
 
 /* The host's instruction may have the register in memory as its operand: a locked or bit-string
- * form would be another, and 32 bits are to zero the rest. */
+ * form would be another, 32 bits are to zero the rest, and CRC32 with all prefixes has 9 bytes in
+ * front of the displacement, for which struct xl_bytes has no room. */
 static bool may_stay(const struct x86_insn *in, int g)
 {
     if (xl_host((unsigned)g) >= 0 || in->op == X86_OP_XCHG || in->op == X86_OP_XADD ||
-        in->op == X86_OP_CMPXCHG || (in->op >= X86_OP_BT && in->op <= X86_OP_BTC))
+        in->op == X86_OP_CMPXCHG || in->op == X86_OP_CRC32 ||
+        (in->op >= X86_OP_BT && in->op <= X86_OP_BTC))
         return false;
     for (unsigned i = 0, n = 0; i < in->operands; i++) {
         const struct x86_operand *o = &in->operand[i];

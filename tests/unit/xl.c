@@ -426,6 +426,16 @@ static void meant_32(void)
     CHECK(same(sarx_w, sizeof(sarx_w), false));
 }
 
+/* With all prefixes and an operand that lives in memory it was too long for the emitter. */
+static void long_forms(void)
+{
+    static const uint8_t crc32_b[] = { 0x66, 0xf2, 0x47, 0x0f, 0x38, 0xf0, 0xd0 }; /* r10d, r8b */
+    static const uint8_t crc32_w[] = { 0x66, 0xf2, 0x45, 0x0f, 0x38, 0xf1, 0xd3 }; /* r10d, r11w */
+    CHECK(same(crc32_b, sizeof(crc32_b), true));
+    CHECK_EQ(pair[1].run->exit_reason, KVM_EXIT_HLT);
+    CHECK(same(crc32_w, sizeof(crc32_w), true));
+}
+
 /* A fault behind instructions that are done, before ones that are not. */
 static void fault_in_the_middle(void)
 {
@@ -524,6 +534,7 @@ static __attribute__((unused)) void basic(void)
     fault_in_the_middle();
     upper_bits();
     meant_32();
+    long_forms();
     by_hand();
     random_blocks(INSNS);
     random_blocks(VECTORS);
