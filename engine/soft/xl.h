@@ -618,6 +618,9 @@ WARN_UNUSED bool xl_system(struct xl_tr *, const struct x86_insn *);
 /* Arithmetic flags to r11 and back, rax stays; both use r10. */
 void xl_flags_away(struct xl_tr *);
 void xl_flags_back(struct xl_tr *);
+/* The host's, from an image of RFLAGS; rax is scratch. */
+void xl_flags_from(struct xl_tr *, unsigned reg);
+WARN_UNUSED bool xl_popf(struct xl_tr *, const struct x86_insn *); /* ends a block */
 /* To the cold stub unless condition cc holds; saved: the flags are in r11. */
 void xl_guard(struct xl_tr *, unsigned cc, unsigned cold, bool saved);
 WARN_UNUSED bool xl_branch(struct xl_tr *, const struct x86_insn *);

@@ -541,7 +541,7 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
         t->live_out = live[i + 1];
         t->last = last;
         t->window = key & XL_KEY_WINDOW;
-        if (ends && (xl_branch(t, in) || xl_ring(t, in))) {
+        if (ends && (xl_branch(t, in) || xl_ring(t, in) || xl_popf(t, in))) {
             place(t, in, at);
             if (last)
                 break;

@@ -20,19 +20,6 @@ static void canonical(struct xl_tr *t, unsigned reg, struct xl_outs *slow)
     xl_jcc(t, JNE, slow);
 }
 
-/* The host's arithmetic flags, by way of rax. */
-static void flags_from_r11(struct xl_tr *t)
-{
-    xl_mov(t, 0, X86_RAX, XL_R11);
-    xl_shift(t, 0, XL_SHL, X86_RAX, 8);
-    xl_rr(t, 0, 0x0fba, 4, XL_R11); /* bt r11d, 11 */
-    xl_b(t, 11);
-    xl_b(t, 0x0f);
-    xl_b(t, 0x92);
-    xl_b(t, 0xc0); /* setc al */
-    xl_flags_from_ax(t);
-}
-
 /* cpu->rflags = reg, as IRET and SYSRET of ring 0 may change them. */
 static void keep_flags(struct xl_tr *t, unsigned reg, uint64_t but)
 {
@@ -136,7 +123,7 @@ static void make_sysret(struct xl_tr *t)
     xl_gs(t, 0, 0x8b, XL_R11, xl_gpr(11));
     xl_mov(t, 1, XL_R9, X86_RCX);
     xl_mov(t, 1, XL_R10, X86_RAX);
-    flags_from_r11(t);
+    xl_flags_from(t, XL_R11);
     xl_mov(t, 1, X86_RAX, XL_R10);
     xl_jmp(t, t->xl->rw + t->xl->dispatch[1]);
 
@@ -293,7 +280,7 @@ static void iret_to(struct xl_tr *t, bool user, struct xl_outs *slow)
     keep_flags(t, XL_R10, t->v->vm->lockstep ? 0 : X86_RF);
     xl_rm(t, 1, 0x8b, 8, X86_RDX, RSP);
     xl_rm(t, 1, 0x8b, XL_R9, X86_RDX, RIP);
-    flags_from_r11(t);
+    xl_flags_from(t, XL_R11);
     xl_gs(t, 1, 0x8b, X86_RAX, XL_GS(rax));
     xl_gs(t, 1, 0x8b, X86_RCX, XL_GS(rcx));
     xl_gs(t, 1, 0x8b, X86_RDX, XL_GS(rdx));

@@ -125,7 +125,9 @@ static int emulate_last(struct x86_cpu *cpu, const struct x86_insn *insn, uint64
     cpu->stop = 0;
     cpu->rflags &= ~(uint64_t)X86_RF; /* holds for one instruction, and nobody looks at it */
     xl_c_end(v);
-    xl_set_salt(v);
+    /* A change of CR3 has told xl_tlb_flushed(). */
+    if (insn->op != X86_OP_MOV_TO_CR || insn->operand[0].reg != 3)
+        xl_set_salt(v);
     return XL_STAY;
 }
 

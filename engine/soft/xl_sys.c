@@ -84,6 +84,57 @@ static void sti(struct xl_tr *t, unsigned cold)
         xl_flags_back(t);
 }
 
+void xl_flags_from(struct xl_tr *t, unsigned reg)
+{
+    xl_mov(t, 0, X86_RAX, reg);
+    xl_shift(t, 0, XL_SHL, X86_RAX, 8);
+    xl_rr(t, 0, 0x0fba, 4, reg); /* bt */
+    xl_b(t, 11);
+    xl_b(t, 0x0f);
+    xl_b(t, 0x92);
+    xl_b(t, 0xc0); /* setc al */
+    xl_flags_from_ax(t);
+}
+
+/* Not what switches single steps, alignment checks or privileges, and no IF that lets in what
+ * pends. */
+bool xl_popf(struct xl_tr *t, const struct x86_insn *in)
+{
+    const uint32_t keep = X86_TF | X86_NT | X86_AC | X86_IOPL | (t->user ? X86_IF : 0);
+    const uint32_t change = X86_DF | X86_ID | X86_IF;
+    const unsigned w = t->mode == 8;
+    struct xl_ref ref;
+
+    if (in->op != X86_OP_POPF || in->osz != t->mode)
+        return false;
+    const unsigned cold = xl_cold_new(t, in);
+    xl_stack_operand(t, 0, t->mode, false, cold, &ref);
+    xl_op_ref(t, 0, 0x8b, XL_R9, &ref);
+    xl_gs(t, 0, 0x8b, XL_R11, XL_CPU(rflags));
+    xl_mov(t, 0, XL_R10, XL_R9);
+    xl_rr(t, 0, 0x33, XL_R10, XL_R11); /* xor */
+    xl_test(t, XL_R10, keep);
+    xl_guard(t, JE, cold, false);
+    if (!t->user) {
+        xl_test(t, XL_R9, X86_IF);
+        xl_b(t, 0x70 | JE);
+        uint8_t *off = t->p;
+        xl_b(t, 0);
+        xl_gs_alu(t, XL_CMP, XL_ATTENTION, 0);
+        xl_guard(t, JE, cold, false);
+        xl_here(t, off);
+    }
+    xl_alu(t, 0, XL_AND, XL_R10, change);
+    xl_rr(t, 0, 0x33, XL_R11, XL_R10);
+    xl_gs(t, 1, 0x89, XL_R11, XL_CPU(rflags));
+    xl_mov(t, 1, XL_R10, X86_RAX);
+    xl_flags_from(t, XL_R9);
+    xl_mov(t, 1, X86_RAX, XL_R10);
+    xl_lea(t, w, 8, 8, -1, 0, (int32_t)t->mode);
+    xl_goto(t, t->next);
+    return true;
+}
+
 static void pushf(struct xl_tr *t, unsigned cold)
 {
     const unsigned w = t->mode == 8;

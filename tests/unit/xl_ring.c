@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The translator against the interpreter: IRET of 64-bit code, with frames, descriptors, flags and
- * pending events of all kinds. */
+ * pending events of all kinds; POPF there. */
 static void rings(void);
 #define XL_TEST_NAME "xl_ring"
 #define XL_TEST_MORE rings
@@ -219,7 +219,13 @@ static void returns(unsigned count)
         if (rnd(8))
             code[n++] = 0x48;
         code[n++] = 0xcf;
-        memcpy(code + 0x100, "\x9c\x5b\x0f\x05", 4);
+        static const uint32_t change[] = {
+            0, 0x200, 0x3000, 0x100, 0x4000, 0x8d5, 0x200600, 0x200
+        };
+        /* pushf; xor dword [rsp], …; popf; pushf; pop rbx; syscall */
+        memcpy(code + 0x100, "\x9c\x81\x34\x24", 4);
+        le32_put(code + 0x104, change[rnd(8)]);
+        memcpy(code + 0x108, "\x9d\x9c\x5b\x0f\x05", 5);
         /* mov rsp, r14; pushf; pop rdx; mov r13, r12; dec r15; jns to the start; hlt */
         memcpy(code + 0x200, "\x4c\x89\xf4\x9c\x5a\x4d\x89\xe5\x49\xff\xcf\x0f\x89", 13);
         memcpy(code + 0x20d, &(int32_t){ -0x211 }, 4);
