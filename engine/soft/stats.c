@@ -51,7 +51,17 @@ static void translator(const struct soft_vcpu *v, FILE *f)
     if (xl->insns)
         line(f, v, "xl_ns_per_insn", ns_of(xl->translate_tsc) / xl->insns,
              "ns a guest instruction");
+    line(f, v, "xl_cloned", xl->cloned, "blocks copied from the same at another address");
+    line(f, v, "xl_cloned_insns", xl->cloned_insns, "guest instructions in them");
+    if (xl->cloned_insns)
+        line(f, v, "xl_clone_ns_per_insn", ns_of(xl->clone_tsc) / xl->cloned_insns,
+             "ns a guest instruction");
+    if (xl->verify) {
+        line(f, v, "xl_verified", xl->verified, "copies compared with translations");
+        line(f, v, "xl_differ", xl->differ, "of them different");
+    }
     line(f, v, "xl_bytes", xl->used, "bytes of code");
+    line(f, v, "xl_arena_bytes", xl->arena_used, "bytes of what belongs to it");
     line(f, v, "xl_flushes", xl->generation - 2u, "times all code was dropped");
     line(f, v, "xl_entries", xl->entries, "times generated code was entered");
     line(f, v, "xl_misses", xl->misses, "of them without leaving the loop: next block not linked");

@@ -100,7 +100,9 @@ struct xl_page {
 /* A translation that goes on into this decoded block. */
 struct xl_part {
     struct xl_block *block;
-    struct xl_part *next;
+    struct xl_part *next; /* of the same decoded block */
+    struct soft_block *of;
+    struct xl_part *more; /* of the same translation */
 };
 
 /* Host code that accesses memory through the window, for an instruction. */
@@ -121,7 +123,12 @@ struct xl_block {
     struct xl_block *next; /* of the same bytes at other addresses or in other modes */
     uint64_t rip;
     uint32_t key, code;
-    uint32_t count; /* of instructions */
+    uint8_t count;   /* of instructions */
+    uint16_t relocs; /* 0: it cannot be copied to another address */
+    uint32_t body;   /* bytes of code before the stubs of links */
+    uint32_t reloc;  /* offset of those in the arena */
+    uint32_t places; /* first of its entries there */
+    struct xl_part *parts;
     struct xl_in *in;
 };
 
@@ -194,6 +201,10 @@ struct xl {
     struct xl_page pages[4096], large[64];
     uint64_t blocks, entries, misses, emulated, fills, polls, forgets;
     uint64_t insns, translate_tsc; /* translated, and the time that took */
+    uint64_t cloned, cloned_insns, clone_tsc;
+    bool verify;    /* compare copies for other addresses with translations (lockstep, tests) */
+    uint64_t shift; /* not 0: translating for such a comparison, so far from where it is */
+    uint64_t verified, differ;
     uint32_t emulated_op[X86_OP_COUNT];
 
     struct xl_window *window; /* or NULL: none */
@@ -344,7 +355,7 @@ uint8_t *xl_look_up(struct xl_tr *, bool call);
 /* ---- translation ---- */
 
 enum { XL_MAX_COLD = 192, XL_MAX_JUMPS = 512, XL_MAX_LINKS = 16 };
-enum { XL_MAX_INSNS = 64, XL_MAX_PIECES = 6 };
+enum { XL_MAX_INSNS = 64, XL_MAX_PIECES = 6, XL_MAX_RELOCS = 1024 };
 
 struct xl_cold {                 /* out of line: the instruction by the interpreter */
     const struct x86_insn *insn; /* NULL: instead from there on by the twin */
@@ -406,6 +417,22 @@ struct xl_planned {      /* of an access */
     int32_t delta; /* of the base register to it */
 };
 
+/* What changes if a block is copied to serve another address, see xl_clone.c. */
+enum xl_reloc {
+    XL_RELOC_NONE,     /* only to bridge a distance */
+    XL_RELOC_THUNK,    /* rel32 to one */
+    XL_RELOC_RIP,      /* 64 bits: an address that moves with the code, */
+    XL_RELOC_NEG,      /* its negative, */
+    XL_RELOC_PAGE,     /* its page, */
+    XL_RELOC_NEG_PAGE, /* the negative of that, */
+    XL_RELOC_WINDOW,   /* where it is in the window */
+    XL_RELOC_ENTRY,    /* disp32: something of its TLB entry */
+    XL_RELOC_SITE,     /* 32 bits: an xl_site in the arena */
+    XL_RELOC_LINK,     /* rel32 of a link */
+    XL_RELOC_SLOT,     /* disp32 of a slot */
+    XL_RELOC_TWIN      /* rel32 of a link to a twin, whose stub follows */
+};
+
 struct xl_tr {
     struct soft_vcpu *v;
     struct xl *xl;
@@ -433,7 +460,11 @@ struct xl_tr {
     unsigned outs;
     unsigned count; /* instructions */
     uint32_t key;
-    bool last;     /* this is the last one */
+    bool last;   /* this is the last one */
+    bool copies; /* it may be copied to another address: relocations are noted */
+    unsigned relocs;
+    const uint8_t *reloc_at; /* the last one */
+    uint16_t reloc[XL_MAX_RELOCS];
     bool window;   /* user memory is accessed through the window */
     bool windowed; /* … by this instruction */
 };
@@ -520,6 +551,8 @@ struct xl_outs {
 };
 void xl_jcc(struct xl_tr *, unsigned cc, struct xl_outs *);
 void xl_land(struct xl_tr *, const struct xl_outs *);
+/* An address that moves with the code, or what else the kind says. */
+void xl_imm_moves(struct xl_tr *, unsigned reg, uint64_t v, enum xl_reloc kind);
 void xl_jmp(struct xl_tr *, const uint8_t *to); /* `to` in the writable mapping, as t->p */
 void xl_call(struct xl_tr *, const uint8_t *to);
 void xl_push(struct xl_tr *, unsigned r);
@@ -627,6 +660,19 @@ WARN_UNUSED bool xl_branch(struct xl_tr *, const struct x86_insn *);
 void xl_goto(struct xl_tr *, uint64_t rip);
 void xl_emulated(struct xl_tr *, const struct x86_insn *, bool last);
 void xl_cold_stubs(struct xl_tr *);
+struct xl_link *xl_new_link(struct xl_tr *, uint64_t rip, enum xl_reach);
+struct xl_link *xl_slot_for(struct xl_tr *, uint64_t rip);
+void xl_link_stubs(struct xl_tr *);
+
+/* ---- xl_clone.c ---- */
+/* What was just emitted at `at` (not before what was said so last) is of that kind. */
+void xl_reloc(struct xl_tr *, enum xl_reloc, const uint8_t *at);
+bool xl_may_copy(const struct xl_tr *); /* a block of that start */
+void xl_keep_relocs(struct xl_tr *, struct xl_block *);
+/* Appends a copy for b's address of a translation of the same in b's mode. False: there is none. */
+WARN_UNUSED bool xl_clone(struct soft_vcpu *, struct soft_block *, struct xl_block *b);
+void xl_verify_clone(struct soft_vcpu *, struct soft_block *, struct xl_block *src);
+
 /* xl_flow.c: appends the block's code */
 void xl_translate(struct soft_vcpu *, struct soft_block *, struct xl_block *);
 /* A jump to rip in this page, by the block without groups. */

@@ -308,7 +308,10 @@ void xl_tlb_flushed(struct x86_cpu *cpu, enum x86_tlb_event what, uint64_t arg)
 
 /* ---- blocks ---- */
 
-enum { DEAD = 0xffffffff /* no block's key */ };
+enum {
+    DEAD = 0xffffffff /* no block's key */,
+    SEARCHED = 24 /* of a list; what lies behind will mostly be of processes that are gone */
+};
 
 /* Lists made before the code was last flushed are not valid. */
 static void freshen(const struct xl *xl, struct soft_block *sb)
@@ -322,8 +325,10 @@ static void freshen(const struct xl *xl, struct soft_block *sb)
 
 bool xl_has(struct soft_vcpu *v, struct soft_block *sb, uint64_t rip, uint32_t key)
 {
+    unsigned depth = 0;
+
     freshen(&v->xl, sb);
-    for (const struct xl_block *b = sb->xl; b; b = b->next)
+    for (const struct xl_block *b = sb->xl; b && depth++ < SEARCHED; b = b->next)
         if (b->rip == rip && b->key == key)
             return true;
     return false;
@@ -331,11 +336,15 @@ bool xl_has(struct soft_vcpu *v, struct soft_block *sb, uint64_t rip, uint32_t k
 
 void xl_add_part(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b)
 {
-    struct xl_part *part = xl_arena(&v->xl, sizeof(*part));
+    struct xl_part *part;
 
+    if (v->xl.shift) /* b is not to be kept */
+        return;
+    part = xl_arena(&v->xl, sizeof(*part));
     freshen(&v->xl, sb);
-    *part = (struct xl_part){ b, sb->xl_parts };
+    *part = (struct xl_part){ b, sb->xl_parts, sb, b->parts };
     sb->xl_parts = part;
+    b->parts = part;
 }
 
 static void kill_jumps(struct xl *xl, const struct xl_mode *mode, const struct xl_block *b)
@@ -397,9 +406,14 @@ struct xl_block *xl_find(struct soft_vcpu *v, struct soft_block *sb, bool twin)
     struct xl_block *b;
 
     freshen(xl, sb);
-    for (b = sb->xl; b; b = b->next)
-        if (b->rip == rip && b->key == key && (!v->lock || !twin || b->count == xl->limit))
+    unsigned depth = 0;
+    for (struct xl_block **at = &sb->xl; (b = *at) && depth++ < SEARCHED; at = &b->next)
+        if (b->rip == rip && b->key == key && (!v->lock || !twin || b->count == xl->limit)) {
+            *at = b->next; /* to the front */
+            b->next = sb->xl;
+            sb->xl = b;
             goto found;
+        }
     if (xl->size - xl->used < ROOM || xl->size - xl->arena_used < ARENA_ROOM ||
         XL_SLOTS - xl->slots < SLOT_ROOM || XL_PLACES - xl->places < XL_MAX_INSNS) {
         xl_flush(v);
@@ -410,8 +424,16 @@ struct xl_block *xl_find(struct soft_vcpu *v, struct soft_block *sb, bool twin)
     const uint64_t begin = soft_rdtsc(), decode = v->stat.decode_tsc;
     soft_pages_present(xl->arena, &xl->arena_present, xl->arena_used + ARENA_ROOM, xl->size);
     soft_code_present(xl->rw, xl->rx, &xl->code_present, xl->used + ROOM, xl->size);
-    xl_translate(v, sb, b);
-    xl->translate_tsc += soft_rdtsc() - begin - (v->stat.decode_tsc - decode);
+    if (xl_clone(v, sb, b)) {
+        xl->cloned++;
+        xl->cloned_insns += b->count;
+        xl->clone_tsc += soft_rdtsc() - begin;
+    } else {
+        xl_translate(v, sb, b);
+        xl->translate_tsc += soft_rdtsc() - begin - (v->stat.decode_tsc - decode);
+        if (xl->verify)
+            xl_verify_clone(v, sb, b);
+    }
     if (v->vm->perf) {
         xl_fpu_put(v);
         xl_perf_block(v, rip, b->code, xl->used);

@@ -29,7 +29,7 @@ void xl_jump_cold(struct xl_tr *t, unsigned cold)
 static void emulate_call(struct xl_tr *t, const struct x86_insn *in, uint64_t rip, bool last)
 {
     xl_imm(t, XL_R9, (uint64_t)(uintptr_t)in);
-    xl_imm(t, XL_R10, rip);
+    xl_imm_moves(t, XL_R10, rip, XL_RELOC_RIP);
     if (last)
         xl_jmp(t, t->xl->rw + t->xl->last);
     else
@@ -103,7 +103,7 @@ static void fill_stub(struct xl_tr *t, const struct xl_jump_out *j, const struct
     if (a->no_fill)
         return; /* what follows is the way for an access that is not to be had */
     if (a->reg == XL_FIXED)
-        xl_imm(t, XL_R9, a->fixed);
+        xl_imm_moves(t, XL_R9, a->fixed, XL_RELOC_RIP);
     else if (a->reg != XL_R9 || a->disp)
         xl_lea(t, 1, XL_R9, (int)a->reg, -1, 0, a->disp);
     uint8_t *two = !c->insn && t->xl->pext && a->reg != XL_FIXED ? two_pages(t, a->size) : NULL;

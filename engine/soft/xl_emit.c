@@ -232,6 +232,14 @@ void xl_gs_store(struct xl_tr *t, unsigned w, int32_t disp, uint32_t v)
     xl_i32(t, v);
 }
 
+void xl_imm_moves(struct xl_tr *t, unsigned reg, uint64_t v, enum xl_reloc kind)
+{
+    if (v <= 0xffffffff || (uint64_t)(int32_t)v == v)
+        t->copies = false; /* a copy might need another instruction */
+    xl_imm(t, reg, v);
+    xl_reloc(t, kind, t->p - 8);
+}
+
 /* VEX.LZ.F3.0F38.W1 F5 /r */
 void xl_pext(struct xl_tr *t, unsigned dst, unsigned src, int32_t gs_mask)
 {
@@ -268,6 +276,8 @@ static void jump(struct xl_tr *t, unsigned op, const uint8_t *to)
     *p = (uint8_t)op;
     memcpy(p + 1, &rel, 4);
     t->p = p + 5;
+    if (to < t->xl->rw + t->xl->first)
+        xl_reloc(t, XL_RELOC_THUNK, p + 1);
 }
 
 void xl_jmp(struct xl_tr *t, const uint8_t *to) { jump(t, 0xe9, to); }

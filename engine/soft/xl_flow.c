@@ -21,6 +21,16 @@ static void store_imm(struct xl_tr *t, const struct xl_ref *ref, uint64_t v)
     xl_i32(t, (uint32_t)v);
 }
 
+static void store_next(struct xl_tr *t, const struct xl_ref *ref)
+{
+    if (!t->copies) {
+        store_imm(t, ref, t->next);
+        return;
+    }
+    xl_imm_moves(t, XL_R11, t->next, XL_RELOC_RIP);
+    xl_op_ref(t, 1, 0x89, XL_R11, ref);
+}
+
 bool xl_stack(struct xl_tr *t, const struct x86_insn *in)
 {
     const unsigned w = t->mode == 8, n = t->mode;
@@ -80,7 +90,7 @@ bool xl_stack(struct xl_tr *t, const struct x86_insn *in)
 
 enum { JUMP = 0xe9, CALL = 0xe8 };
 
-static struct xl_link *new_link(struct xl_tr *t, uint64_t rip, enum xl_reach reach)
+struct xl_link *xl_new_link(struct xl_tr *t, uint64_t rip, enum xl_reach reach)
 {
     struct xl_link *l = xl_arena(t->xl, sizeof(*l));
 
@@ -89,13 +99,13 @@ static struct xl_link *new_link(struct xl_tr *t, uint64_t rip, enum xl_reach rea
     return l;
 }
 
-static struct xl_link *slot_for(struct xl_tr *t, uint64_t rip)
+struct xl_link *xl_slot_for(struct xl_tr *t, uint64_t rip)
 {
     struct xl *xl = t->xl;
     struct xl_link **l = &xl->slot_link[(rip ^ rip >> 14) % ARRAY_LEN(xl->slot_link)];
 
     if (!*l || (*l)->rip != rip || (*l)->key != (t->key & ~(uint32_t)XL_KEY_TWIN)) {
-        *l = new_link(t, rip, XL_SLOT);
+        *l = xl_new_link(t, rip, XL_SLOT);
         (*l)->patch = xl->slots++;
     }
     return *l;
@@ -116,18 +126,20 @@ static void link_op(struct xl_tr *t, unsigned op, uint64_t rip)
 
     if (t->user && !near(t, rip)) {
         xl_gs(t, 0, 0xff, op == CALL ? 2 : 4,
-              XL_VIEW(slot[0]) + (int32_t)(8 * slot_for(t, rip)->patch));
+              XL_VIEW(slot[0]) + (int32_t)(8 * xl_slot_for(t, rip)->patch));
+        xl_reloc(t, XL_RELOC_SLOT, t->p - 4);
         return;
     }
-    struct xl_link *l = new_link(t, rip, near(t, rip) ? XL_PAGE : XL_KERNEL);
+    struct xl_link *l = xl_new_link(t, rip, near(t, rip) ? XL_PAGE : XL_KERNEL);
     if (op > 0xff)
         xl_b(t, 0x0f);
     xl_b(t, op & 0xff);
+    xl_reloc(t, XL_RELOC_LINK, t->p);
     l->patch = (uint32_t)(t->p - xl->rw);
     xl_i32(t, 0);
 }
 
-static void link_stubs(struct xl_tr *t)
+void xl_link_stubs(struct xl_tr *t)
 {
     struct xl *xl = t->xl;
 
@@ -158,6 +170,7 @@ void xl_goto_twin(struct xl_tr *t, uint64_t rip)
         .reach = XL_PAGE,
         .patch = (uint32_t)(t->p - t->xl->rw),
     };
+    xl_reloc(t, XL_RELOC_TWIN, t->p);
     xl_i32(t, 0);
     l->stub = (uint32_t)(t->p - t->xl->rw);
     xl_imm(t, XL_R9, (uint64_t)(uintptr_t)l);
@@ -171,7 +184,7 @@ static void poll(struct xl_tr *t, uint64_t rip)
     xl_gs(t, 0, 0x8b, X86_RCX, XL_GS(poll));
     uint8_t *go = xl_jrcxz(t);
     xl_mov(t, 1, X86_RCX, XL_R10);
-    xl_imm(t, XL_R9, rip);
+    xl_imm_moves(t, XL_R9, rip, XL_RELOC_RIP);
     xl_jmp(t, t->xl->rw + t->xl->dispatch[t->user]); /* which finds its salt spoilt */
     xl_here(t, go);
     xl_mov(t, 1, X86_RCX, XL_R10);
@@ -208,13 +221,14 @@ static void set_site(struct xl_tr *t, int64_t rsp)
         *s = (struct xl_site){ .rip = t->rip, .rsp = rsp };
         xl_gs(t, 0, 0xc7, 0, XL_GS(site));
         xl_i32(t, (uint32_t)((uint8_t *)s - t->xl->arena));
+        xl_reloc(t, XL_RELOC_SITE, t->p - 4);
     }
 }
 
 /* The caller's address and the salt, for the return to compare. */
 static void push_return(struct xl_tr *t)
 {
-    xl_imm(t, XL_R10, 0 - cut(t, t->next));
+    xl_imm_moves(t, XL_R10, 0 - cut(t, t->next), XL_RELOC_NEG);
     xl_gs(t, 1, 0x8b, XL_R11, XL_MINUS_SALT(t->user));
     xl_lea(t, 1, XL_R10, XL_R10, XL_R11, 0, 0);
     xl_b(t, 0x41);
@@ -348,7 +362,7 @@ bool xl_branch(struct xl_tr *t, const struct x86_insn *in)
         if (in->op == X86_OP_CALL_IND)
             xl_gs(t, 1, 0x89, XL_R9, XL_GS(tmp));
         xl_stack_operand(t, -(int32_t)n, n, true, cold, &ref);
-        store_imm(t, &ref, t->next);
+        store_next(t, &ref);
         stack_move(t, -(int32_t)n);
         if (in->op == X86_OP_CALL_IND) {
             indirect_call(t);
@@ -389,7 +403,8 @@ static unsigned collect(struct soft_vcpu *v, struct soft_block *sb, struct xl_bl
             xl_changes_masks(last))
             return n;
         sb = soft_block_behind(v, sb);
-        if (!sb || n + sb->count > XL_MAX_INSNS || (!v->lock && xl_has(v, sb, rip, b->key)))
+        if (!sb || n + sb->count > XL_MAX_INSNS ||
+            (!v->lock && xl_has(v, sb, rip - v->xl.shift, b->key)))
             return n;
         xl_add_part(v, sb, b);
     }
@@ -517,10 +532,14 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
     tr.windowed = false;
     tr.key = key;
     tr.colds = tr.jumps = tr.links = tr.outs = 0;
+    tr.relocs = 0;
+    tr.copies = xl_may_copy(t);
+    tr.reloc_at = tr.p;
+    b->places = (uint32_t)xl->places;
     tr.count = MIN(collect(v, sb, b, insn), xl->limit);
     find_live(v, sb, b, insn, tr.count, live);
     xl->insns += tr.count;
-    b->count = tr.count;
+    b->count = (uint8_t)tr.count;
     tr.group_on = tr.r10 = tr.r11 = 0;
     tr.grouped = !(key & XL_KEY_TWIN);
     if (tr.grouped)
@@ -532,6 +551,8 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
         const bool stop = (last && soft_ends_block(in)) || xl_changes_masks(in);
         const unsigned colds = t->colds, jumps = t->jumps;
         const uint32_t groups = t->group_on;
+        const unsigned relocs = t->relocs;
+        const uint8_t *reloc_at = t->reloc_at;
         uint8_t *at = t->p;
         bool copy = false, keeps = in->op == X86_OP_JCC;
 
@@ -560,6 +581,8 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
             t->colds = colds;
             t->jumps = jumps;
             t->group_on = groups;
+            t->relocs = relocs;
+            t->reloc_at = reloc_at;
             t->windowed = false;
             t->r10 = t->r11 = 0;
             xl_emulated(t, in, stop);
@@ -574,7 +597,11 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
     }
     xl_cold_stubs(t);
     out_of_line(t);
-    link_stubs(t);
+    b->body = (uint32_t)(t->p - xl->rw) - b->code;
+    if (t->copies)
+        xl_keep_relocs(t, b);
+    t->copies = false; /* a copy makes its own stubs */
+    xl_link_stubs(t);
     xl_know_slots(v);
     xl->used = (uint32_t)(t->p - xl->rw);
 }

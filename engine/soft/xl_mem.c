@@ -20,6 +20,13 @@ bool xl_address_ok(const struct xl_tr *t, const struct x86_insn *in)
 
 static bool in_r11(const struct xl_tr *t, unsigned guest) { return t->r11 == guest + 1; }
 
+/* An address that does not move with the code, which might be planned with one that does. */
+static void stays(struct xl_tr *t, uint64_t a)
+{
+    t->copies = false;
+    xl_imm(t, XL_R9, a);
+}
+
 void xl_effective(struct xl_tr *t, const struct x86_insn *in)
 {
     const unsigned w = in->asz == 8;
@@ -27,7 +34,10 @@ void xl_effective(struct xl_tr *t, const struct x86_insn *in)
 
     if (in->base == X86_REG_RIP || (in->base == X86_REG_NONE && in->index == X86_REG_NONE)) {
         uint64_t a = (in->base == X86_REG_RIP ? t->next : 0) + (uint64_t)in->disp;
-        xl_imm(t, XL_R9, w ? a : (uint32_t)a);
+        if (in->base == X86_REG_RIP)
+            xl_imm_moves(t, XL_R9, w ? a : (uint32_t)a, XL_RELOC_RIP);
+        else
+            stays(t, w ? a : (uint32_t)a);
         return;
     }
     if (in->base != X86_REG_NONE)
@@ -203,8 +213,9 @@ static void check_fixed(struct xl_tr *t, const struct xl_access *a, struct tlb_a
 
     if (t->live && t->xl->pext) {
         xl_mov(t, 1, XL_R9, X86_RCX);
-        xl_imm(t, XL_R11, -page);
+        xl_imm_moves(t, XL_R11, -page, XL_RELOC_NEG_PAGE);
         xl_gs(t, 1, 0x8b, X86_RCX, at.tag + entry);
+        xl_reloc(t, XL_RELOC_ENTRY, t->p - 4);
         xl_lea(t, 1, X86_RCX, X86_RCX, XL_R11, 0, 0);
         uint8_t *hit = xl_jrcxz(t);
         xl_mov(t, 1, X86_RCX, XL_R9);
@@ -215,8 +226,9 @@ static void check_fixed(struct xl_tr *t, const struct xl_access *a, struct tlb_a
     } else {
         if (t->live)
             xl_flags_save(t);
-        xl_imm(t, XL_R10, page);
+        xl_imm_moves(t, XL_R10, page, XL_RELOC_PAGE);
         xl_gs(t, 1, 0x3b, XL_R10, at.tag + entry); /* cmp */
+        xl_reloc(t, XL_RELOC_ENTRY, t->p - 4);
         xl_b(t, 0x0f);
         xl_b(t, 0x85); /* jne */
         jump_fill(t, a, retry);
@@ -225,6 +237,7 @@ static void check_fixed(struct xl_tr *t, const struct xl_access *a, struct tlb_a
             xl_flags_restore(t);
     }
     xl_gs(t, 1, 0x8b, XL_R10, at.addend + entry);
+    xl_reloc(t, XL_RELOC_ENTRY, t->p - 4);
 }
 
 void xl_check_at(struct xl_tr *t, const struct xl_access *a)
@@ -321,7 +334,9 @@ static bool window_operand(struct xl_tr *t, const struct x86_insn *in, struct xl
     if (window_again(t, p, ref))
         return true;
     if (xl_fixed(t, in, 1, &at)) {
-        xl_imm(t, XL_R10, at & t->xl->window_mask);
+        if (in->base != X86_REG_RIP)
+            t->copies = false;
+        xl_imm_moves(t, XL_R10, at & t->xl->window_mask, XL_RELOC_WINDOW);
         *ref = (struct xl_ref){ XL_R10, XL_NO_INDEX, 0 };
         window_note(t, p, p->off);
     } else if (xl_direct(t, in)) {
@@ -351,11 +366,13 @@ bool xl_operand(struct xl_tr *t, const struct x86_insn *in, unsigned size, bool 
         return true;
     if (xl_fixed(t, in, size, &a.fixed)) {
         a.reg = XL_FIXED;
+        if (in->base != X86_REG_RIP)
+            t->copies = false;
         xl_check_at(t, &a);
         if ((uint64_t)(int32_t)a.fixed == a.fixed) {
             *ref = (struct xl_ref){ XL_R10, XL_NO_INDEX, (int32_t)a.fixed };
         } else {
-            xl_imm(t, XL_R9, a.fixed);
+            xl_imm_moves(t, XL_R9, a.fixed, XL_RELOC_RIP);
             *ref = (struct xl_ref){ XL_R9, XL_R10, 0 };
         }
         return true;

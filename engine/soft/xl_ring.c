@@ -357,7 +357,7 @@ bool xl_ring(struct xl_tr *t, const struct x86_insn *in)
     else
         return false;
     xl_imm(t, XL_R9, (uint64_t)(uintptr_t)in);
-    xl_imm(t, XL_R10, t->rip);
+    xl_imm_moves(t, XL_R10, t->rip, XL_RELOC_RIP);
     xl_jmp(t, t->xl->rw + to);
     return true;
 }

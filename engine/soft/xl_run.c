@@ -366,6 +366,7 @@ int xl_init(struct soft_vcpu *v)
     xl->peek = true;
     xl->limit = XL_MAX_INSNS;
     xl_window_init(v);
+    xl->verify = v->vm->lockstep;
     xl_thunks(v);
     if (v->vm->perf)
         xl_perf_thunks(v);

@@ -190,7 +190,7 @@ bool xl_string(struct xl_tr *t, const struct x86_insn *in)
         return false;
     const unsigned log = size == 8 ? 3 : size == 4 ? 2 : size == 2 ? 1 : 0;
     xl_imm(t, XL_R9, (uint64_t)(uintptr_t)in);
-    xl_imm(t, XL_R10, t->rip);
+    xl_imm_moves(t, XL_R10, t->rip, XL_RELOC_RIP);
     xl_call(t,
             t->xl->rw + t->xl->string[t->user][t->mode == 8][op << 3 | (in->rep != 0) << 2 | log]);
     return true;
