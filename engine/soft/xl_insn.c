@@ -392,7 +392,7 @@ bool xl_insn(struct xl_tr *t, const struct x86_insn *in)
                    x = ref.index == XL_NO_INDEX ? 0 : ref.index;
     struct xl_bytes s = { 0, 0 };
     if (rm.in_place)
-        xl_add(&s, 0x65);
+        xl_b(t, 0x65); /* by itself: without it there are no more than eight bytes up to SIB */
     if (vex) {
         xl_add(&s, 0xc4);
         xl_add(&s, (r & 8 ? 0 : 0x80) | (x & 8 ? 0 : 0x40) | (b & 8 ? 0 : 0x20) | in->map);
