@@ -2,7 +2,7 @@
 # The small guests: each as an ELF (multiboot 1) and as a raw image for 0x100000.
 
 GUESTS32   := null_a null_b coop preempt paging reset hostile vga selfmod wrap rf
-GUESTS64   := long64 selfmod64 hostile_user bases rf64
+GUESTS64   := long64 selfmod64 hostile_user bases rf64 spaces
 GUEST_LIB  := guest/lib/start32.S guest/lib/trap.S guest/lib/guest.c
 GUEST_CFLAGS := -std=gnu17 -Wall -Wextra -Werror -I. -O2 -g -ffreestanding -nostdlib -fno-pic -fno-pie -mgeneral-regs-only \
                 -fno-stack-protector -fno-asynchronous-unwind-tables -static -Wl,--build-id=none -Wl,-T,guest/lib/guest.ld -Wl,-z,max-page-size=4096 -Wl,--no-warn-rwx-segments

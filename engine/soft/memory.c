@@ -178,8 +178,10 @@ uint8_t *soft_ram(struct x86_cpu *cpu, uint64_t gpa, unsigned *props)
         *props = X86_RAM_ROM;
     } else {
         *props = X86_RAM_WRITABLE;
-        /* A page not yet dirty is treated like code: its first store comes to soft_store_code. */
+        /* A page not yet dirty is treated like code: its first store comes to soft_store_code. So
+         * is the root of the page tables that the window is made by. */
         if (atomic_load_explicit(&s->lines[page], memory_order_relaxed) ||
+            s->host + (page << 12) == soft_vcpu_of(cpu)->xl.window_root ||
             (s->dirty && !(atomic_load(&s->dirty[page / 64]) & BIT(page % 64))))
             *props |= X86_RAM_CODE;
     }
@@ -200,6 +202,8 @@ void soft_store_code(struct x86_cpu *cpu, uint64_t gpa, unsigned len)
     if (!s)
         return;
     page = (gpa - s->gpa) >> 12;
+    if (s->host + (page << 12) == v->xl.window_root)
+        xl_window_root_changes(v);
     if (s->dirty)
         atomic_fetch_or(&s->dirty[page / 64], BIT(page % 64));
     if (!(atomic_load(&s->lines[page]) & line_mask(gpa & 0xfff, len)))

@@ -207,9 +207,10 @@ struct xl {
     uint64_t verified, differ;
     uint32_t emulated_op[X86_OP_COUNT];
 
-    struct xl_window *window; /* or NULL: none */
-    int window_view;          /* the view that has it now, or -1 */
-    struct xl_place *place;   /* by code, ascending */
+    struct xl_window *window;   /* or NULL: none */
+    int window_view;            /* the view that has it now, or -1 */
+    const uint8_t *window_root; /* the top page table of its owner, or NULL */
+    struct xl_place *place;     /* by code, ascending */
     uint32_t places;
     uint64_t window_faults, window_pages, window_refreshes, window_owners, window_bans;
 
@@ -336,6 +337,7 @@ static inline bool xl_window_on(const struct xl *xl, const struct x86_cpu *cpu)
 bool xl_window_stale(const struct soft_vcpu *);
 void xl_window_ready(struct soft_vcpu *); /* before generated code is looked for */
 void xl_window_event(struct soft_vcpu *, enum x86_tlb_event, uint64_t arg);
+void xl_window_root_changes(struct soft_vcpu *);
 void xl_window_forget(struct soft_vcpu *);                       /* slots, dirty log */
 void xl_window_protect(struct soft_vcpu *, const uint8_t *host); /* a page has become code */
 void xl_window_sample(struct soft_vcpu *, uint64_t now);         /* now and then, for who gets it */

@@ -8,8 +8,8 @@
  *
  * The window is a cache like the software TLB: what it holds may be used until the guest flushes,
  * and never allows more than the guest's page tables did. Pages that the engine must see stores to
- * (code, dirty logging) are mapped read-only. Two pages that differ in bit 46 alone cannot both be
- * mapped; the second is left to the interpreter.
+ * (code, dirty logging) are mapped read-only. Where the guest has pages that may differ in bit 46
+ * alone there is no window: the top page table tells, and stores to it are watched.
  *
  * A process has one window, so that it is for machines of one vCPU; an address space earns it by
  * using the processor, and loses it by faulting too often. docs/translator.md says more.
@@ -303,6 +303,22 @@ static bool still_valid(struct soft_vcpu *v, const struct page *p)
             (props & (X86_RAM_WRITABLE | X86_RAM_CODE | X86_RAM_ROM)) == X86_RAM_WRITABLE);
 }
 
+/* Whether two parts of the address space that differ in bit 46 are both in use. */
+static bool ambiguous(const uint8_t *root)
+{
+    for (unsigned i = 0; i < 128; i++)
+        if (le64(root + 8 * i) & le64(root + 8 * (i + 128)) & X86_PTE_P)
+            return true;
+    return false;
+}
+
+static void lose(struct soft_vcpu *v)
+{
+    v->xl.window->cr3 = NO_OWNER;
+    v->xl.window_root = NULL;
+    set_active(v);
+}
+
 /* The guest flushed: keeps what the page tables still say. */
 static void refresh(struct soft_vcpu *v)
 {
@@ -312,6 +328,10 @@ static void refresh(struct soft_vcpu *v)
     w->stale = false;
     w->churn += w->used / 64; /* about what it costs */
     v->xl.window_refreshes++;
+    if (ambiguous(v->xl.window_root)) {
+        lose(v);
+        return;
+    }
     if (v->cpu.watches) {
         forget(w);
         return;
@@ -369,6 +389,13 @@ void xl_window_forget(struct soft_vcpu *v)
         return;
     forget(v->xl.window);
     forget_slots(v->xl.window);
+    lose(v);
+}
+
+void xl_window_root_changes(struct soft_vcpu *v)
+{
+    v->xl.window->stale = true;
+    xl_set_salt(v);
 }
 
 void xl_window_protect(struct soft_vcpu *v, const uint8_t *host)
@@ -400,7 +427,13 @@ static struct space *space_of(struct xl_window *w, uint64_t cr3)
 static void give(struct soft_vcpu *v)
 {
     struct xl_window *w = v->xl.window;
+    unsigned props;
+    const uint8_t *root = v->cpu.env->ram(&v->cpu, base(v->cpu.cr3), &props);
 
+    if (!root || ambiguous(root))
+        return;
+    v->xl.window_root = root;
+    x86_tlb_protect(&v->cpu, root);
     forget(w);
     w->cr3 = base(v->cpu.cr3);
     w->view = v->cpu.view_id;
@@ -423,9 +456,8 @@ static void judge(struct soft_vcpu *v, struct space *s, uint64_t now)
     if (w->bucket < BUCKET || v->vm->window)
         return;
     s->banned = now + ((uint64_t)BAN_MS << MIN(s->bans++, 3u)) * w->khz;
-    w->cr3 = NO_OWNER;
     v->xl.window_bans++;
-    set_active(v);
+    lose(v);
 }
 
 /* Another is found running. Mostly the owner has ended; if it has not, and comes back, the next
