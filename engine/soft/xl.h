@@ -68,6 +68,9 @@ struct xl_component { /* of an XSAVE image */
     bool align; /* to 64 bytes, if compacted */
 };
 
+/* What belongs to translations lies in an arena, of which there is as much as code: so where it
+ * points to another part of the arena it has an offset, or 0 for none. */
+
 enum xl_reach { XL_PAGE, XL_KERNEL, XL_SLOT };
 
 /*
@@ -78,17 +81,16 @@ enum xl_reach { XL_PAGE, XL_KERNEL, XL_SLOT };
 struct xl_link {
     uint64_t rip;
     uint32_t key;         /* XL_SLOT: the block's */
-    bool twin;            /* to the block without groups */
     uint32_t patch, stub; /* offsets of its rel32 (or its slot), of what it jumps to unlinked */
-    enum xl_reach reach;
-    struct xl_block *target;  /* but for slots */
-    struct xl_link *next_far; /* XL_KERNEL: linked ones */
+    uint32_t target;      /* but for slots: a block */
+    uint32_t next_far;    /* XL_KERNEL: linked ones */
+    uint8_t reach;        /* enum xl_reach */
+    bool twin;            /* to the block without groups */
 };
 
 /* Remembered by the target, to undo it. May be outdated. */
 struct xl_in {
-    struct xl_link *link;
-    struct xl_in *next;
+    uint32_t link, next;
 };
 
 /* A page in which code was found. */
@@ -99,10 +101,8 @@ struct xl_page {
 
 /* A translation that goes on into this decoded block. */
 struct xl_part {
-    struct xl_block *block;
-    struct xl_part *next; /* of the same decoded block */
-    struct soft_block *of;
-    struct xl_part *more; /* of the same translation */
+    uint32_t block, next; /* next: of the same decoded block */
+    uint32_t of, more;    /* the decoded block, in its arena; the next of the same translation */
 };
 
 /* Host code that accesses memory through the window, for an instruction. */
@@ -128,8 +128,7 @@ struct xl_block {
     uint32_t body;   /* bytes of code before the stubs of links */
     uint32_t reloc;  /* offset of those in the arena */
     uint32_t places; /* first of its entries there */
-    struct xl_part *parts;
-    struct xl_in *in;
+    uint32_t parts, in;
 };
 
 /* What each address space has of its own; behind the state, see view.c. */
@@ -241,6 +240,16 @@ bool xl_host_xinuse(void); /* XGETBV with ECX = 1 */
 /* ---- view.c ---- */
 struct xl_view *xl_view(struct soft_vcpu *, unsigned id);
 void xl_set_gs(struct soft_vcpu *); /* on the vCPU's thread */
+
+static inline void *xl_at(const struct xl *xl, uint32_t offset)
+{
+    return offset ? xl->arena + offset : NULL;
+}
+
+static inline uint32_t xl_offset(const struct xl *xl, const void *p)
+{
+    return p ? (uint32_t)((const uint8_t *)p - xl->arena) : 0;
+}
 
 /* Of the stack of return addresses; what lies above it is zero, which is no return address. */
 static inline uint64_t xl_stack_top(const struct xl *xl)

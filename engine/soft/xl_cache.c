@@ -12,7 +12,7 @@ void *xl_arena(struct xl *xl, size_t size)
 {
     void *p = xl->arena + xl->arena_used;
 
-    xl->arena_used += ALIGN_UP(size, (size_t)16);
+    xl->arena_used += ALIGN_UP(size, (size_t)8);
     return p;
 }
 
@@ -53,9 +53,12 @@ void xl_link_to(struct soft_vcpu *v, struct xl_link *l, struct xl_block *b)
     /* With the mode the block may have changed that is jumped to. */
     if (l->key != (b->key & ~(uint32_t)XL_KEY_TWIN))
         return;
-    in = xl_arena(xl, sizeof(*in));
-    *in = (struct xl_in){ l, b->in };
-    b->in = in;
+    in = xl_at(xl, b->in);
+    if (!in || in->link != xl_offset(xl, l)) { /* not of another view just before */
+        in = xl_arena(xl, sizeof(*in));
+        *in = (struct xl_in){ xl_offset(xl, l), b->in };
+        b->in = xl_offset(xl, in);
+    }
     if (l->reach == XL_SLOT) {
         struct xl_view *view = xl_view(v, v->cpu.view_id);
         if (view->slot[l->patch] == host(xl, l->stub)) {
@@ -68,31 +71,31 @@ void xl_link_to(struct soft_vcpu *v, struct xl_link *l, struct xl_block *b)
     }
     set_jump(xl, l, b->code);
     if (l->reach == XL_KERNEL && !l->target) {
-        l->next_far = xl->far;
+        l->next_far = xl_offset(xl, xl->far);
         xl->far = l;
     }
-    l->target = b;
+    l->target = xl_offset(xl, b);
 }
 
 static void unlink_in(struct soft_vcpu *v, struct xl_block *b)
 {
     struct xl *xl = &v->xl;
 
-    for (struct xl_in *in = b->in; in; in = in->next) {
-        struct xl_link *l = in->link;
+    for (struct xl_in *in = xl_at(xl, b->in); in; in = xl_at(xl, in->next)) {
+        struct xl_link *l = xl_at(xl, in->link);
         if (l->reach == XL_SLOT) {
             for (unsigned i = 0; i < v->cpu.views; i++) {
                 uint64_t *slot = &xl_view(v, i)->slot[l->patch];
                 if (*slot == host(xl, b->code)) /* stays in dirty[] */
                     *slot = host(xl, l->stub);
             }
-        } else if (l->target == b) {
+        } else if (l->target == xl_offset(xl, b)) {
             set_jump(xl, l, l->stub);
             if (l->reach == XL_PAGE)
-                l->target = NULL; /* XL_KERNEL: still in the list of far ones */
+                l->target = 0; /* XL_KERNEL: still in the list of far ones */
         }
     }
-    b->in = NULL;
+    b->in = 0;
 }
 
 /* ---- salts ---- */
@@ -207,9 +210,9 @@ static void forget_kernel(struct xl *xl)
     xl->forgets++;
     for (unsigned i = 0; i < XL_MODES && xl->mode[i].used; i++)
         xl->mode[i].salt = 0;
-    for (struct xl_link *l = xl->far; l; l = l->next_far) {
+    for (struct xl_link *l = xl->far; l; l = xl_at(xl, l->next_far)) {
         set_jump(xl, l, l->stub);
-        l->target = NULL;
+        l->target = 0;
     }
     xl->far = NULL;
     xl->kernel_local = false;
@@ -342,9 +345,12 @@ void xl_add_part(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b)
         return;
     part = xl_arena(&v->xl, sizeof(*part));
     freshen(&v->xl, sb);
-    *part = (struct xl_part){ b, sb->xl_parts, sb, b->parts };
+    *part = (struct xl_part){ .block = xl_offset(&v->xl, b),
+                              .next = xl_offset(&v->xl, sb->xl_parts),
+                              .of = (uint32_t)((uint8_t *)sb - v->cache.arena),
+                              .more = b->parts };
     sb->xl_parts = part;
-    b->parts = part;
+    b->parts = xl_offset(&v->xl, part);
 }
 
 static void kill_jumps(struct xl *xl, const struct xl_mode *mode, const struct xl_block *b)
@@ -371,8 +377,8 @@ void xl_drop(struct soft_vcpu *v, struct soft_block *sb)
     freshen(&v->xl, sb);
     for (struct xl_block *b = sb->xl; b; b = b->next)
         kill(v, b);
-    for (struct xl_part *p = sb->xl_parts; p; p = p->next)
-        kill(v, p->block);
+    for (struct xl_part *p = sb->xl_parts; p; p = xl_at(&v->xl, p->next))
+        kill(v, xl_at(&v->xl, p->block));
     sb->xl = NULL;
     sb->xl_parts = NULL;
 }
@@ -385,7 +391,7 @@ void xl_flush(struct soft_vcpu *v)
         return;
     forget_all(v);
     xl->used = xl->first;
-    xl->arena_used = 0;
+    xl->arena_used = 8; /* 0 is none */
     xl->places = 0;
     xl->slots = 0;
     for (unsigned i = 0; i < v->cpu.views; i++)

@@ -215,8 +215,8 @@ bool xl_clone(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b)
     if (!src)
         return false;
     copy(v, src, b);
-    for (struct xl_part *p = src->parts; p; p = p->more)
-        xl_add_part(v, p->of, b);
+    for (struct xl_part *p = xl_at(&v->xl, src->parts); p; p = xl_at(&v->xl, p->more))
+        xl_add_part(v, (struct soft_block *)(void *)(v->cache.arena + p->of), b);
     return true;
 }
 

@@ -94,7 +94,9 @@ struct xl_link *xl_new_link(struct xl_tr *t, uint64_t rip, enum xl_reach reach)
 {
     struct xl_link *l = xl_arena(t->xl, sizeof(*l));
 
-    *l = (struct xl_link){ .rip = rip, .key = t->key & ~(uint32_t)XL_KEY_TWIN, .reach = reach };
+    *l = (struct xl_link){ .rip = rip,
+                           .key = t->key & ~(uint32_t)XL_KEY_TWIN,
+                           .reach = (uint8_t)reach };
     t->link[t->links++] = l;
     return l;
 }
