@@ -107,7 +107,7 @@ static void report(const char *what, const struct guest *g, const struct state *
 
 /* ---- a case ---- */
 
-static uint8_t *code_of(struct guest *g) { return g->ram + GUEST_CODE + (test.base - CODE); }
+static uint8_t *code_of(struct guest *g) { return guest_code_at(g, test.base); }
 
 static void load_block(void)
 {
@@ -135,12 +135,15 @@ static void restore_code(struct guest *g)
 static void forget_code(void)
 {
     static uint8_t empty[PAGES * 4096];
+    const bool elsewhere = test.elsewhere;
 
     memset(empty, 0xcc, sizeof(empty));
     if (processor_code)
         memcpy(processor_code, empty, sizeof(empty));
+    test.elsewhere = false;
     for (unsigned k = 0; k < guests; k++)
         guest_code(&guest[k], empty, CODE, sizeof(empty));
+    test.elsewhere = elsewhere;
     load_block();
 }
 
@@ -239,6 +242,7 @@ static void one_block(unsigned states)
 {
     const bool full = one_in(64);
 
+    test.elsewhere = false;
     make_block();
     choose_translators();
     load_block();
@@ -249,6 +253,11 @@ static void one_block(unsigned states)
                 memcpy(processor_code + (at - CODE), test.page + (at - test.base), 4);
             for (unsigned k = 0; k < guests; k++)
                 guest_code(&guest[k], test.page + (at - test.base), at, 4);
+        }
+        if (i && one_in(16)) { /* the same code but for this, in other frames */
+            test.elsewhere = !test.elsewhere;
+            make_change();
+            load_block();
         }
         const unsigned room = below(8192);
         for (unsigned k = BMI2; k < guests && full; k++)

@@ -53,6 +53,7 @@ struct test {
     unsigned space;         /* of two address spaces, whose data lie apart */
     bool keep;              /* … and if the space changes, what is known of translations */
     enum right right[RIGHTS];
+    bool elsewhere; /* its pages are other frames than the rest of the time */
     uint64_t start, base;
     uint8_t code[MAX_CODE];
     unsigned bytes, slot[SLOTS + 1], slots;
@@ -93,20 +94,21 @@ struct guest {
     struct x86_seg seg[6]; /* as these give */
     bool exact;
     unsigned space;
-    bool halted;  /* where a block that ended did */
-    bool touched; /* the kernel's memory may be */
+    bool halted;        /* where a block that ended did */
+    bool touched;       /* the kernel's memory may be */
+    uint64_t moved;     /* base of the block whose pages are elsewhere, or 0 */
+    uint64_t moved_now; /* of that whose mappings changed last */
     enum right right[RIGHTS];
-    unsigned
-        outdated[2]; /* by space: pages whose rights changed since translations were forgotten */
+    unsigned outdated[2]; /* by space: changed pages whose translations it still knows */
     unsigned tables;
 };
 
 extern struct guest guest[]; /* the first is the emulator's */
-enum { GUEST_CODE = 1 << 20 };
 enum guest_end { ENDED, STUCK, STRANGE };
 void guest_setup(struct guest *, const char *name, const struct engine_options *);
 void guest_code(struct guest *, const uint8_t *p, uint64_t lin, unsigned n);
 uint8_t *guest_data(const struct guest *); /* of the last run */
+uint8_t *guest_code_at(const struct guest *, uint64_t lin);
 /* flush: the software TLB first. */
 enum guest_end guest_run(struct guest *, struct state *out, bool flush);
 void guest_kick(struct guest *);

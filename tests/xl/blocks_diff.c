@@ -44,7 +44,7 @@ static struct x86_insn faulting(const struct state *s)
     struct x86_insn i = { .op = X86_OP_INVALID };
 
     if (s->vector != X86_BP && s->rip - CODE < (PAGES - 1) * 4096 &&
-        x86_decode(&i, guest[0].ram + GUEST_CODE + (s->rip - CODE), 15, test.mode) != X86_DECODE_OK)
+        x86_decode(&i, guest_code_at(&guest[0], s->rip), 15, test.mode) != X86_DECODE_OK)
         i.op = X86_OP_INVALID;
     return i;
 }

@@ -11,6 +11,7 @@
 
 /* Guest-physical, and the first of them linear, too. */
 enum { RAM_SIZE = 8 << 20, TABLES = 6 << 20, DATA_AT = 4 << 20, SPACE_SIZE = 1 << 20 };
+enum { CODE_AT = 1 << 20, ELSEWHERE = 7 << 20 };
 enum {
     GDT = 0x1000,
     IDT = 0x2000,
@@ -20,7 +21,7 @@ enum {
     LOAD = 0x7000,
     SWITCH = 0x7100,
     FORGET = 0x7200,
-    NEXT = 0x7808,
+    NEXT = 0x7838,
     NEW_SPACE = 0x7800,
     PAGE_AT = 0x7810,
     REGS = 0x7900
@@ -87,8 +88,8 @@ static void spaces(struct guest *g, unsigned n)
     for (unsigned p = 1; p < 8; p++)
         map_page(g, n, p * 4096, p * 4096, 3 | X86_PTE_G);
     for (unsigned p = 0; p < PAGES; p++) {
-        map_page(g, n, CODE + p * 4096, GUEST_CODE + p * 4096, 7);
-        map_page(g, n, ALIAS + p * 4096, GUEST_CODE + p * 4096, 7 | X86_PTE_NX);
+        map_page(g, n, CODE + p * 4096, CODE_AT + p * 4096, 7);
+        map_page(g, n, ALIAS + p * 4096, CODE_AT + p * 4096, 7 | X86_PTE_NX);
     }
     for (unsigned p = 0; p < DATA_PAGES; p++)
         map_data(g, n, p, p == HOLE ? ABSENT : p == RO ? READ_ONLY : WRITABLE);
@@ -112,8 +113,8 @@ __asm__(".pushsection .rodata\n"
         " mov 0x7800, %rax\n mov %rax, %cr3\n jmp blocks_kernel\n"
         " .org blocks_kernel + 0x200\n" /* FORGET: PAGE_AT */
         " mov 0x7810, %rax\n invlpg (%rax)\n mov 0x7818, %rax\n invlpg (%rax)\n"
-        " mov 0x7820, %rax\n invlpg (%rax)\n jmp blocks_kernel\n"
-        "blocks_stub: hlt\n jmp *0x7808\n" /* NEXT */
+        " mov 0x7820, %rax\n invlpg (%rax)\n mov 0x7828, %rax\n invlpg (%rax)\n jmp blocks_kernel\n"
+        "blocks_stub: hlt\n jmp *0x7838\n" /* NEXT */
         " .org blocks_stub + 16\n .popsection\n");
 
 /* Interrupts use a stack of their own, so that blocks may run in the kernel's mode, too. */
@@ -141,7 +142,7 @@ static void tables(struct guest *g)
     memcpy(r + LOAD, blocks_kernel, (size_t)(blocks_stub - blocks_kernel));
     for (unsigned i = 0; i < 2; i++)
         spaces(g, i);
-    memset(r + GUEST_CODE, 0xcc, PAGES * 4096);
+    memset(r + CODE_AT, 0xcc, PAGES * 4096);
     memcpy(g->kernel, r, sizeof(g->kernel));
 }
 
@@ -181,10 +182,18 @@ void guest_setup(struct guest *g, const char *name, const struct engine_options 
     memcpy(g->seg, guest_soft(g)->cpu.seg, sizeof(g->seg));
 }
 
+static uint64_t frame_of(uint64_t lin)
+{
+    return test.elsewhere && lin - test.base < sizeof(test.page) ? ELSEWHERE + (lin - test.base)
+                                                                 : CODE_AT + (lin - CODE);
+}
+
+uint8_t *guest_code_at(const struct guest *g, uint64_t lin) { return g->ram + frame_of(lin); }
+
 void guest_code(struct guest *g, const uint8_t *p, uint64_t lin, unsigned n)
 {
-    memcpy(g->ram + GUEST_CODE + (lin - CODE), p, n);
-    ops->memory_written(g->vm, GUEST_CODE + (lin - CODE), n);
+    memcpy(guest_code_at(g, lin), p, n);
+    ops->memory_written(g->vm, frame_of(lin), n);
 }
 
 void guest_kick(struct guest *g) { ops->kick(g->vcpu); }
@@ -244,6 +253,34 @@ static void set_rights(struct guest *g)
     }
 }
 
+enum { CODE_MOVED = 1 << RIGHTS };
+
+static void map_block(struct guest *g, uint64_t base, uint64_t at)
+{
+    for (unsigned i = 0; i < 2; i++) {
+        for (unsigned p = 0; p < BLOCK_PAGES; p++) {
+            map_page(g, i, base + p * 4096, at + p * 4096, 7);
+            map_page(g, i, base - CODE + ALIAS + p * 4096, at + p * 4096, 7 | X86_PTE_NX);
+        }
+        /* Of two blocks there are more pages than FORGET is for. */
+        g->outdated[i] |= g->outdated[i] & CODE_MOVED && g->moved_now != base ? ~0u : CODE_MOVED;
+    }
+    g->moved_now = base;
+}
+
+static void move_code(struct guest *g)
+{
+    const uint64_t want = test.elsewhere ? test.base : 0;
+
+    if (g->moved == want)
+        return;
+    if (g->moved)
+        map_block(g, g->moved, CODE_AT + (g->moved - CODE));
+    if (want)
+        map_block(g, want, ELSEWHERE);
+    g->moved = want;
+}
+
 static void kernel_word(struct guest *g, unsigned at, uint64_t v)
 {
     le64_put(g->ram + at, v);
@@ -263,8 +300,11 @@ static uint64_t set_space(struct guest *g, bool from_outside)
         return LOAD;
     }
     if (g->space == to && (old & (old - 1)) == 0) {
-        for (unsigned i = 0; old && i < ARRAY_LEN(data_at); i++)
-            kernel_word(g, PAGE_AT + 8 * i, data_at[i] + 4096u * (unsigned)__builtin_ctz(old));
+        for (unsigned i = 0; old && i < 4; i++)
+            kernel_word(g, PAGE_AT + 8 * i,
+                        old == CODE_MOVED
+                            ? g->moved_now + (i & 1) * 4096 + (i & 2 ? ALIAS - CODE : 0)
+                            : data_at[i % 3] + 4096u * (unsigned)__builtin_ctz(old));
         return old ? FORGET : LOAD;
     }
     kernel_word(g, NEW_SPACE, g->sregs.cr3 | (test.keep && !old ? 1ull << 63 : 0));
@@ -288,6 +328,7 @@ static void enter(struct guest *g, bool flush)
     }
     g->touched = test.kernel;
     set_rights(g);
+    move_code(g);
     const bool anew = flush || !g->halted || is_changed(g, cpu);
     const uint64_t rip = set_space(g, anew);
     g->space = test.space;
