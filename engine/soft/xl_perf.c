@@ -171,7 +171,7 @@ void xl_perf_thunks(struct soft_vcpu *v)
         { "enter", xl->enter },
         { "leave_link", xl->leave_link },
         { "dispatch", xl->dispatch[0] },
-        { "dispatch user", xl->dispatch[1] },
+        { "dispatch_user", xl->dispatch[1] },
         { "emulate", xl->emulate },
         { "last", xl->last },
         { "fill", xl->fill[0][0] },
