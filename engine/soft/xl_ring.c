@@ -46,11 +46,10 @@ static void set_mode(struct xl_tr *t, bool user)
     xl_gs_store(t, 0, XL_CPU(mode_key), X86_KEY_CODE64 | (user ? X86_KEY_USER : 0));
 }
 
-/* Arithmetic flags that SFMASK does not clear, and AC, which may switch alignment checks, are left
- * to the interpreter. */
+/* AC, which may switch alignment checks, is left to the interpreter. */
 static void make_syscall(struct xl_tr *t)
 {
-    struct xl_outs slow = { .n = 0 };
+    struct xl_outs slow = { .n = 0 }, some = { .n = 0 };
 
     t->xl->syscall = (uint32_t)(t->p - t->xl->rw);
     xl_gs(t, 1, 0x89, X86_RCX, XL_GS(rcx));
@@ -58,10 +57,6 @@ static void make_syscall(struct xl_tr *t)
     xl_b(t, 0x59); /* pop rcx */
     xl_gs_test(t, XL_CPU(efer), X86_EFER_SCE);
     xl_jcc(t, JE, &slow);
-    xl_gs(t, 0, 0x8b, XL_R11, XL_CPU(msr.sfmask));
-    xl_rr(t, 0, 0xf7, 2, XL_R11); /* not */
-    xl_test(t, XL_R11, X86_AFLAGS);
-    xl_jcc(t, JNE, &slow);
     xl_gs_test(t, XL_CPU(rflags), X86_AC);
     xl_jcc(t, JNE, &slow);
     xl_alu(t, 0, XL_AND, X86_RCX, X86_AFLAGS);
@@ -71,7 +66,7 @@ static void make_syscall(struct xl_tr *t)
     xl_gs(t, 1, 0x89, XL_R11, xl_gpr(11));
     xl_lea(t, 1, X86_RCX, XL_R10, -1, 0, 2);
     xl_gs(t, 0, 0x8b, XL_R10, XL_CPU(msr.sfmask));
-    xl_rr(t, 0, 0xf7, 2, XL_R10);
+    xl_rr(t, 0, 0xf7, 2, XL_R10);      /* not */
     xl_rr(t, 0, 0x23, XL_R11, XL_R10); /* and */
     xl_alu(t, 0, XL_AND, XL_R11, ~(uint32_t)X86_RF);
     xl_alu(t, 0, XL_OR, XL_R11, X86_F1);
@@ -83,8 +78,15 @@ static void make_syscall(struct xl_tr *t)
     flat(t, X86_SS, X86_ATTR_DATA32);
     set_mode(t, false);
     xl_gs(t, 1, 0x8b, XL_R9, XL_CPU(msr.lstar));
+    xl_test(t, XL_R11, X86_AFLAGS);
+    xl_jcc(t, JNE, &some);
     xl_imm(t, XL_R10, 3);
     xl_alu(t, 0, XL_CMP, XL_R10, 2); /* leaves no flag set */
+    xl_jmp(t, t->xl->rw + t->xl->dispatch[0]);
+    xl_land(t, &some); /* that SFMASK does not clear */
+    xl_mov(t, 1, XL_R10, X86_RAX);
+    xl_flags_from(t, XL_R11);
+    xl_mov(t, 1, X86_RAX, XL_R10);
     xl_jmp(t, t->xl->rw + t->xl->dispatch[0]);
 
     xl_land(t, &slow);
