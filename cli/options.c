@@ -78,7 +78,7 @@ void cli_help_run(void)
         "  --soft MODE[,cache=SIZE]\n"
         "                      way of the soft engine: interp, translate, or lockstep: both,\n"
         "                      compared; SIZE bounds the translated code a processor keeps "
-        "[128M]\n"
+        "[48M]\n"
         "  --debug-exit        a guest's write of V to port 0xf4 ends with exit status (V<<1)|1\n"
         "  --no-reboot         a guest reset ends the run\n"
         "  --gdb [HOST]:PORT   wait for gdb (target remote HOST:PORT) before the first "

@@ -40,7 +40,7 @@ static int soft_open(struct engine **out, const struct engine_options *opt)
             snprintf(opt->why, opt->why_size, "%s", text);
         return err;
     }
-    if (opt && opt->soft_cache && (opt->soft_cache < XL_CODE_MIN || opt->soft_cache > XL_CODE_SIZE))
+    if (opt && opt->soft_cache && (opt->soft_cache < XL_CODE_MIN || opt->soft_cache > XL_CODE_MAX))
         return -EINVAL;
     e = calloc(1, sizeof(*e));
     if (!e)

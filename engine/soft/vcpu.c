@@ -509,7 +509,7 @@ int soft_create_vcpu(struct engine_vm *evm, unsigned id, struct engine_vcpu **ou
     v->cpu.native = soft_pages_alloc(x86_native_size());
     if (!v->base.run || !v->cpu.native)
         goto fail;
-    err = soft_cache_init(&v->cache, 3 * (size_t)vm->code_size);
+    err = soft_cache_init(&v->cache, 2 * (size_t)vm->code_size);
     if (err)
         goto fail;
     err = soft_code_alloc(&v->code_rw, &v->code_rx, SOFT_CODE_SIZE);

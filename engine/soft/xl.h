@@ -27,7 +27,8 @@ struct xl_tr;
 struct xl_window;
 
 enum {
-    XL_CODE_SIZE = 128 << 20 /* unless told otherwise */,
+    XL_CODE_SIZE = 48 << 20 /* unless told otherwise, and */,
+    XL_CODE_MAX = 128 << 20,
     XL_CODE_MIN = 512 << 10,
     XL_JUMPS = 1 << 16,
     XL_FILL_SIZES = 7 /* 1 to 64 bytes */,
