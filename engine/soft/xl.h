@@ -351,6 +351,7 @@ void xl_window_root_changes(struct soft_vcpu *);
 void xl_window_forget(struct soft_vcpu *);                       /* slots, dirty log */
 void xl_window_protect(struct soft_vcpu *, const uint8_t *host); /* a page has become code */
 void xl_window_sample(struct soft_vcpu *, uint64_t now);         /* now and then, for who gets it */
+void xl_window_glance(struct soft_vcpu *); /* while code is looked for: a new program may get it */
 /* In a handler of SIGSEGV. False: not by the window. */
 WARN_UNUSED bool xl_window_fault(struct soft_vcpu *, ucontext_t *, uint64_t addr);
 

@@ -212,7 +212,8 @@ static void run_code(struct x86_cpu *cpu, const struct x86_insn *insn)
         }
         if (must_leave(v) || cpu->debugging || !xl_usable(cpu))
             return;
-        xl->misses++;
+        if (!(++xl->misses % 16))
+            xl_window_glance(v);
         sb = soft_block_get(v);
         if (!sb)
             return;

@@ -28,13 +28,15 @@ enum {
     HASH = 1 << 15,
     NONE = 0,
     SPACES = 64,
-    SAMPLE_MS = 1,   /* samples are taken at most so often */
-    AGAIN = 16,      /* an address space that has lost the window so many samples ago still runs */
-    PATIENCE = 64,   /* samples at most that a contested owner may be away */
-    LEAK = 100,      /* pages lost or refused that are all right for a sample in user mode, */
-    BUCKET = 600,    /* and how many more */
-    SOON = 128,      /* samples; the window shall not be full again before */
-    BAN_MS = 250,    /* for which an address space that has more of them loses its right */
+    SAMPLE_MS = 1, /* samples are taken at most so often */
+    YOUNG_US =
+        1500,      /* a program that has run so long without a break need not wait for the clock */
+    AGAIN = 16,    /* an address space that has lost the window so many samples ago still runs */
+    PATIENCE = 64, /* samples at most that a contested owner may be away */
+    LEAK = 100,    /* pages lost or refused that are all right for a sample in user mode, */
+    BUCKET = 600,  /* and how many more */
+    SOON = 128,    /* samples; the window shall not be full again before */
+    BAN_MS = 250,  /* for which an address space that has more of them loses its right */
     LOWEST = 0x10000 /* [proc(5)] vm.mmap_min_addr */
 };
 
@@ -72,6 +74,7 @@ struct xl_window {
         size_t len;
     } slot[SOFT_SLOTS];
     struct space space[SPACES];
+    uint64_t since; /* TSC: the present address space was first seen after it was switched to; 0 */
     uint64_t sampled, samples, filled, khz; /* filled: the sample when it was last full */
     unsigned unseen;                        /* samples since the owner was seen, … */
     unsigned patience;                      /* … and how many it may be */
@@ -356,6 +359,8 @@ void xl_window_event(struct soft_vcpu *v, enum x86_tlb_event what, uint64_t arg)
     struct xl_window *w = v->xl.window;
     const struct x86_cpu *cpu = &v->cpu;
 
+    if (w && what == X86_TLB_SWITCH)
+        w->since = 0;
     if (!w || w->cr3 == NO_OWNER)
         return;
     switch (what) {
@@ -494,6 +499,19 @@ void xl_window_sample(struct soft_vcpu *v, uint64_t now)
         judge(v, space_of(w, cr3), now);
     else
         contest(v, space_of(w, cr3), now);
+}
+
+void xl_window_glance(struct soft_vcpu *v)
+{
+    struct xl_window *w = v->xl.window;
+
+    if (!w || v->cpu.cpl != 3 || v->cpu.code != 8 || w->cr3 == base(v->cpu.cr3))
+        return;
+    const uint64_t now = soft_rdtsc();
+    if (!w->since)
+        w->since = now;
+    else if ((now - w->since) * 1000 > YOUNG_US * w->khz)
+        xl_window_sample(v, now);
 }
 
 void xl_window_ready(struct soft_vcpu *v)
