@@ -306,16 +306,21 @@ static void store(uint64_t lin, uint64_t v, unsigned size)
     }
 }
 
+/* Of the segment the instruction names. */
+static uint64_t base_of(const struct diff_case *c)
+{
+    if (c->mode != 8)
+        return 0;
+    return c->insn.seg == X86_FS ? direct_fs_base : c->insn.seg == X86_GS ? direct_gs_base : 0;
+}
+
 /* Makes the memory operand's address `to`, by its base, its index, or its displacement. */
 static void steer(struct diff_case *c, uint64_t to)
 {
     struct x86_insn *i = &c->insn;
     uint64_t *gpr = c->before.gpr, rest;
 
-    if (i->seg == X86_FS && c->mode == 8)
-        to -= direct_fs_base;
-    if (i->seg == X86_GS && c->mode == 8)
-        to -= direct_gs_base;
+    to -= base_of(c);
     rest = to - (uint64_t)i->disp;
     if (i->base < 16 && i->base == i->index && !(i->flags & X86_INSN_VSIB)) {
         gpr[i->base] = rest / (1 + (1u << i->scale));
@@ -332,6 +337,15 @@ static void steer(struct diff_case *c, uint64_t to)
     }
     if (i->disp_len >= 4) { /* no base, or rip */
         uint64_t disp = rest + (uint64_t)i->disp;
+        /* FS is the host's own, and 32 bits from there lead to its memory: by GS instead. */
+        if (i->seg == X86_FS && c->mode == 8 && i->disp_len == 4) {
+            for (unsigned n = 0; n < i->len; n++)
+                if (c->code[n] == 0x64) {
+                    c->code[n] = 0x65;
+                    break;
+                }
+            disp += direct_fs_base - direct_gs_base;
+        }
         if (i->base == X86_REG_RIP)
             disp -= D_INSN + i->len;
         le_put(c->code + i->disp_off, disp, i->disp_len);
@@ -415,10 +429,7 @@ static void setup_string(struct diff_case *c)
         from &= 0xffffffff;
         to &= 0xffffffff;
     }
-    if (c->mode == 8 && c->insn.seg == X86_FS)
-        from -= direct_fs_base;
-    if (c->mode == 8 && c->insn.seg == X86_GS)
-        from -= direct_gs_base;
+    from -= base_of(c);
     if (one_in(3)) /* overlap */
         to = from + below(32) - 16;
     gpr[X86_RSI] = from;
@@ -455,8 +466,8 @@ static void setup_special(struct diff_case *c)
     case X86_OP_STOS:
     case X86_OP_LODS:
     case X86_OP_SCAS: setup_string(c); break;
-    case X86_OP_XLAT: gpr[X86_RBX] = target(c, 256); break;
-    case X86_OP_MASKMOV: gpr[X86_RDI] = target(c, 16); break;
+    case X86_OP_XLAT: gpr[X86_RBX] = target(c, 256) - base_of(c); break;
+    case X86_OP_MASKMOV: gpr[X86_RDI] = target(c, 16) - base_of(c); break;
     case X86_OP_DIV:
     case X86_OP_IDIV:
         if (one_in(3))
