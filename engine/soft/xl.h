@@ -593,6 +593,8 @@ void xl_modrm_ref(struct xl_tr *, unsigned reg, const struct xl_ref *);
 WARN_UNUSED bool xl_address_ok(const struct xl_tr *, const struct x86_insn *);
 /* r9 = effective address, without segment. */
 void xl_effective(struct xl_tr *, const struct x86_insn *);
+/* The same in another register, cut to 32 bits unless w. */
+void xl_effective_to(struct xl_tr *, const struct x86_insn *, unsigned w, unsigned dst);
 /* r9 = linear address of the memory operand. False: not by us (nothing emitted). */
 WARN_UNUSED bool xl_address(struct xl_tr *, const struct x86_insn *);
 /* r9: linear → host address, or off to the cold stub. r10, r11 are scratch. */

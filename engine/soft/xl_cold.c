@@ -171,14 +171,6 @@ void xl_cold_stubs(struct xl_tr *t)
 
 enum { JUMP_LEN = 5 };
 
-static bool have(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, unsigned user)
-{
-    const struct x86_tlb_entry *e = x86_tlb_entry(cpu, lin, user);
-
-    return (access == X86_WRITE ? e->w : e->r) == lin >> 12 ||
-           x86_tlb_fill(cpu, lin, 1, access, user);
-}
-
 /* Copies what lies across a page's end, if nothing is special about either page. */
 static bool cross(struct x86_cpu *cpu, uint64_t lin, unsigned size, enum x86_access access)
 {
@@ -187,10 +179,9 @@ static bool cross(struct x86_cpu *cpu, uint64_t lin, unsigned size, enum x86_acc
     const unsigned user = cpu->cpl == 3, first = (unsigned)(lin2 - lin);
 
     if (first >= size || size > sizeof(xl->cross) || !lin2 || (cpu->code != 8 && lin2 >> 32) ||
-        !have(cpu, lin, access, user) || !have(cpu, lin2, access, user))
+        !(xl->cross_host[0] = x86_tlb_host(cpu, lin, access, user)) ||
+        !(xl->cross_host[1] = x86_tlb_host(cpu, lin2, access, user)))
         return false;
-    xl->cross_host[0] = (uint8_t *)(uintptr_t)(lin + x86_tlb_entry(cpu, lin, user)->addend);
-    xl->cross_host[1] = (uint8_t *)(uintptr_t)(lin2 + x86_tlb_entry(cpu, lin2, user)->addend);
     xl->cross_first = first;
     xl->cross_size = size;
     memcpy(xl->cross, xl->cross_host[0], first);

@@ -112,13 +112,11 @@ static bool only_written(const struct x86_insn *in, int g)
 }
 
 /* The host's instruction may have the register in memory as its operand: a locked or bit-string
- * form would be another, 32 bits are to zero the rest, and CRC32 with all prefixes has 9 bytes in
- * front of the displacement, for which struct xl_bytes has no room. */
+ * form would be another, and 32 bits are to zero the rest. */
 static bool may_stay(const struct x86_insn *in, int g)
 {
     if (xl_host((unsigned)g) >= 0 || in->op == X86_OP_XCHG || in->op == X86_OP_XADD ||
-        in->op == X86_OP_CMPXCHG || in->op == X86_OP_CRC32 ||
-        (in->op >= X86_OP_BT && in->op <= X86_OP_BTC))
+        in->op == X86_OP_CMPXCHG || (in->op >= X86_OP_BT && in->op <= X86_OP_BTC))
         return false;
     for (unsigned i = 0, n = 0; i < in->operands; i++) {
         const struct x86_operand *o = &in->operand[i];
@@ -273,13 +271,8 @@ static bool lea(struct xl_tr *t, const struct x86_insn *in)
 
     if ((in->asz != 8 && in->asz != 4) || in->seg == X86_SREG_COUNT)
         return false;
-    if (in->osz == 2 || in->base == X86_REG_RIP ||
-        (in->base == X86_REG_NONE && in->index == X86_REG_NONE)) {
+    if (in->osz == 2) {
         xl_effective(t, in);
-        if (in->osz != 2) {
-            xl_put_from(t, in->osz == 8, to, XL_R9);
-            return true;
-        }
         unsigned h = xl_get(t, to, XL_R10);
         xl_b(t, 0x66);
         xl_mov(t, 0, h, XL_R9);
@@ -288,12 +281,7 @@ static bool lea(struct xl_tr *t, const struct x86_insn *in)
         return true;
     }
     const unsigned dst = xl_host(to) < 0 ? XL_R9 : (unsigned)xl_host(to);
-    int base = -1, index = -1;
-    if (in->base != X86_REG_NONE)
-        base = (int)xl_get(t, in->base, XL_R9);
-    if (in->index != X86_REG_NONE)
-        index = (int)xl_get(t, in->index, XL_R11);
-    xl_lea(t, in->asz == 8 && in->osz == 8, dst, base, index, in->scale, (int32_t)in->disp);
+    xl_effective_to(t, in, in->asz == 8 && in->osz == 8, dst);
     if (dst == XL_R9)
         xl_gs(t, 1, 0x89, XL_R9, xl_gpr(to));
     return true;

@@ -21,33 +21,38 @@ bool xl_address_ok(const struct xl_tr *t, const struct x86_insn *in)
 static bool in_r11(const struct xl_tr *t, unsigned guest) { return t->r11 == guest + 1; }
 
 /* An address that does not move with the code, which might be planned with one that does. */
-static void stays(struct xl_tr *t, uint64_t a)
+static void stays(struct xl_tr *t, unsigned dst, uint64_t a)
 {
     t->copies = false;
-    xl_imm(t, XL_R9, a);
+    xl_imm(t, dst, a);
 }
 
-void xl_effective(struct xl_tr *t, const struct x86_insn *in)
+void xl_effective_to(struct xl_tr *t, const struct x86_insn *in, unsigned w, unsigned dst)
 {
-    const unsigned w = in->asz == 8;
     int base = -1, index = -1;
 
     if (in->base == X86_REG_RIP || (in->base == X86_REG_NONE && in->index == X86_REG_NONE)) {
         uint64_t a = (in->base == X86_REG_RIP ? t->next : 0) + (uint64_t)in->disp;
+        a = w ? a : (uint32_t)a;
         if (in->base == X86_REG_RIP)
-            xl_imm_moves(t, XL_R9, w ? a : (uint32_t)a, XL_RELOC_RIP);
+            xl_imm_moves(t, dst, a, XL_RELOC_RIP);
         else
-            stays(t, w ? a : (uint32_t)a);
+            stays(t, dst, a);
         return;
     }
     if (in->base != X86_REG_NONE)
         base = (int)(in_r11(t, in->base) ? XL_R11 : xl_get(t, in->base, XL_R9));
-    if (base == XL_R9 && in->index == X86_REG_NONE && !in->disp && w)
+    if (base == (int)dst && in->index == X86_REG_NONE && !in->disp && w)
         return;
     if (in->index != X86_REG_NONE)
         index = (int)(in_r11(t, in->index) ? XL_R11
                                            : xl_get(t, in->index, base == XL_R11 ? XL_R9 : XL_R11));
-    xl_lea(t, w, XL_R9, base, index, in->scale, (int32_t)in->disp);
+    xl_lea(t, w, dst, base, index, in->scale, (int32_t)in->disp);
+}
+
+void xl_effective(struct xl_tr *t, const struct x86_insn *in)
+{
+    xl_effective_to(t, in, in->asz == 8, XL_R9);
 }
 
 bool xl_address(struct xl_tr *t, const struct x86_insn *in)

@@ -245,7 +245,7 @@ static bool install(struct soft_vcpu *v, uint64_t lin, bool write)
 
     if ((uintptr_t)at(n) < LOWEST)
         return false;
-    if ((write ? e->w : e->r) != n && !x86_tlb_fill(cpu, lin, 1, write ? X86_WRITE : X86_READ, 1))
+    if (!x86_tlb_host(cpu, lin, write ? X86_WRITE : X86_READ, 1))
         return false;
     if (e->r != n || (cpu->tlb[1]->global[index / 64] & bit))
         return false;
@@ -301,9 +301,7 @@ static bool still_valid(struct soft_vcpu *v, const struct page *p)
     if (!x86_quiet_walk(cpu, p->lin << 12, X86_READ, 1, &walk) || walk.global ||
         cpu->env->ram(cpu, walk.gpa & ~0xfffull, &props) != p->host)
         return false;
-    return !p->writable ||
-           ((walk.prot & 1u << X86_WRITE) &&
-            (props & (X86_RAM_WRITABLE | X86_RAM_CODE | X86_RAM_ROM)) == X86_RAM_WRITABLE);
+    return !p->writable || ((walk.prot & 1u << X86_WRITE) && x86_ram_is_plain(props));
 }
 
 /* Whether two parts of the address space that differ in bit 46 are both in use. */

@@ -52,24 +52,13 @@ static uint32_t end_of(const struct xl *xl, uint64_t which, bool compact, uint64
     return end;
 }
 
-/* Host address of what lies in RAM and in one page; fills the TLB. */
-static uint8_t *page(struct x86_cpu *cpu, uint64_t lin, enum x86_access access)
-{
-    const unsigned user = x86_user(cpu);
-    const struct x86_tlb_entry *e = x86_tlb_entry(cpu, lin, user);
-
-    if ((access == X86_WRITE ? e->w : e->r) != lin >> 12 &&
-        !x86_tlb_fill(cpu, lin, 1, access, user))
-        return NULL;
-    return (uint8_t *)(uintptr_t)(lin + e->addend);
-}
-
 static bool copy(struct x86_cpu *cpu, uint64_t lin, uint8_t *to, uint32_t len)
 {
+    const unsigned user = x86_user(cpu);
     const uint32_t room = 0x1000 - (uint32_t)(lin & 0xfff), first = MIN(len, room);
-    const uint8_t *p = page(cpu, lin, X86_READ), *q = NULL;
+    const uint8_t *p = x86_tlb_host(cpu, lin, X86_READ, user), *q = NULL;
 
-    if (!p || (len > first && !(q = page(cpu, lin + first, X86_READ))))
+    if (!p || (len > first && !(q = x86_tlb_host(cpu, lin + first, X86_READ, user))))
         return false;
     memcpy(to, p, first);
     if (q)
@@ -112,8 +101,9 @@ static bool save(struct soft_vcpu *v, enum x86_op op, uint64_t lin, uint32_t rfb
 
     if (v->lock || (use & rfbm & X86_XCR0_X87))
         return false;
-    uint8_t *p = page(cpu, lin, X86_WRITE);
-    if (!p || (size > first && page(cpu, lin + first, X86_WRITE) != p + first))
+    const unsigned user = x86_user(cpu);
+    uint8_t *p = x86_tlb_host(cpu, lin, X86_WRITE, user);
+    if (!p || (size > first && x86_tlb_host(cpu, lin + first, X86_WRITE, user) != p + first))
         return false;
     uint8_t(*area)[EXTENDED] = (uint8_t(*)[EXTENDED])p;
     const bool live = begin(v);

@@ -43,6 +43,11 @@ enum {
     X86_RAM_CODE = 2 /* decoded code lies here: stores go to env->store_code */,
     X86_RAM_ROM = 4 /* stores are MMIO writes */
 };
+/* RAM that stores may go to directly. */
+static inline bool x86_ram_is_plain(unsigned props)
+{
+    return (props & (X86_RAM_WRITABLE | X86_RAM_CODE | X86_RAM_ROM)) == X86_RAM_WRITABLE;
+}
 
 /* What became of linear addresses' meanings, for those who cache by them; told behind the fact.
  * Supervisor translations are shared by all views (address spaces), those for CPL 3 are a view's.

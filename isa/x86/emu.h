@@ -118,6 +118,19 @@ static inline struct x86_tlb_entry *x86_tlb_entry(struct x86_cpu *cpu, uint64_t 
     return &cpu->tlb[user]->e[(lin >> 12) % X86_TLB_SIZE];
 }
 
+/* Host address of lin, or NULL where the access is not to be had without further ado; fills the
+ * entry and throws nothing. */
+static inline uint8_t *x86_tlb_host(struct x86_cpu *cpu, uint64_t lin, enum x86_access access,
+                                    unsigned user)
+{
+    const struct x86_tlb_entry *e = x86_tlb_entry(cpu, lin, user);
+
+    if ((access == X86_WRITE ? e->w : e->r) != lin >> 12 &&
+        !x86_tlb_fill(cpu, lin, 1, access, user))
+        return NULL;
+    return (uint8_t *)(uintptr_t)(lin + e->addend);
+}
+
 /* The tag compare on the last byte's page makes page-crossers miss. */
 static inline __attribute__((always_inline)) uint64_t x86_load_user(struct x86_cpu *cpu,
                                                                     unsigned seg, uint64_t lin,

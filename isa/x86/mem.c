@@ -48,9 +48,7 @@ static void enter(struct x86_cpu *cpu, uint64_t lin, enum x86_access access, uns
         return;
 
     bool slow = (user && cpu->align_check) || (cpu->watches && page_watched(cpu, page));
-    bool writable =
-        (w->prot & 1u << X86_WRITE) &&
-        (pg->props & (X86_RAM_WRITABLE | X86_RAM_CODE | X86_RAM_ROM)) == X86_RAM_WRITABLE;
+    bool writable = (w->prot & 1u << X86_WRITE) && x86_ram_is_plain(pg->props);
     x86_tlb_enter(cpu, lin, access, user, w, pg->host, writable, slow);
     pg->host += lin & 0xfff;
 }
