@@ -29,8 +29,8 @@ struct engine_vcpu {
 struct engine_options {
     const char *device;  /* kvm: path of the device, default /dev/kvm */
     const char *soft;    /* soft: "interp", "translate", "lockstep"; NULL: default */
-    bool soft_no_window; /* soft: all memory accesses by the software TLB, */
-    bool soft_window;    /* or those of user code never, for tests */
+    bool soft_no_window; /* soft: no memory access by the host's MMU, */
+    bool soft_window;    /* or those of all user code, for tests */
     bool soft_no_bmi2;   /* soft: translate as for a host without BMI2, for tests */
     uint64_t soft_cache; /* soft: bytes of translated code a vCPU keeps; 0: default */
     const char
