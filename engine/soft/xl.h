@@ -334,7 +334,7 @@ void xl_know_slots(struct soft_vcpu *); /* sets those of the current view that a
 void xl_jump_to(struct soft_vcpu *, const struct xl_block *); /* into the jump cache */
 void *xl_arena(struct xl *, size_t size);
 
-/* ---- xl_window.c ---- */
+/* ---- xl_window.c; within the window: xl_window.h ---- */
 bool xl_window_possible(void);           /* in this process, on this host */
 void xl_window_init(struct soft_vcpu *); /* xl.window stays NULL where there can be none */
 void xl_window_destroy(struct soft_vcpu *);
@@ -350,8 +350,10 @@ void xl_window_event(struct soft_vcpu *, enum x86_tlb_event, uint64_t arg);
 void xl_window_root_changes(struct soft_vcpu *);
 void xl_window_forget(struct soft_vcpu *);                       /* slots, dirty log */
 void xl_window_protect(struct soft_vcpu *, const uint8_t *host); /* a page has become code */
-void xl_window_sample(struct soft_vcpu *, uint64_t now);         /* now and then, for who gets it */
+/* ---- xl_turn.c ---- */
+void xl_window_sample(struct soft_vcpu *, uint64_t now); /* now and then, for who gets it */
 void xl_window_glance(struct soft_vcpu *); /* while code is looked for: a new program may get it */
+/* ---- xl_window_fault.c ---- */
 /* In a handler of SIGSEGV. False: not by the window. */
 WARN_UNUSED bool xl_window_fault(struct soft_vcpu *, ucontext_t *, uint64_t addr);
 

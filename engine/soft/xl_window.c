@@ -11,38 +11,26 @@
  * (code, dirty logging) are mapped read-only. Where the guest has pages that may differ in bit 46
  * alone there is no window: the top page table tells, and stores to it are watched.
  *
- * A process has one window, so that it is for machines of one vCPU; an address space earns it by
- * using the processor, and loses it by faulting too often. docs/translator.md says more.
+ * A process has one window, so that it is for machines of one vCPU. Which address space has it:
+ * xl_turn.c; what accesses that fault are for: xl_window_fault.c. docs/translator.md says more.
  */
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "engine/soft/soft.h"
+#include "engine/soft/xl_window.h"
 #include "isa/x86/emu.h"
 
 enum {
-    ALIAS_BIT = 46,
     PAGES = 1 << 15, /* mapped at most: the host allows 65530 mappings */
     HASH = 1 << 15,
     NONE = 0,
-    SPACES = 64,
-    SAMPLE_MS = 1, /* samples are taken at most so often */
-    YOUNG_US =
-        1500,      /* a program that has run so long without a break need not wait for the clock */
-    AGAIN = 16,    /* an address space that has lost the window so many samples ago still runs */
-    PATIENCE = 64, /* samples at most that a contested owner may be away */
-    LEAK = 100,    /* pages lost or refused that are all right for a sample in user mode, */
-    BUCKET = 600,  /* and how many more */
-    SOON = 128,    /* samples; the window shall not be full again before */
-    BAN_MS = 250,  /* for which an address space that has more of them loses its right */
     LOWEST = 0x10000 /* [proc(5)] vm.mmap_min_addr */
 };
 
-#define ALIAS BIT(ALIAS_BIT)
 /* Displacements reach 2 GiB beyond. */
-#define CLEAR (ALIAS + BIT(32))
+#define CLEAR (XL_ALIAS + BIT(32))
 
 struct page {
     uint64_t lin;        /* page number as the guest has it */
@@ -51,15 +39,8 @@ struct page {
     bool writable, bad;
 };
 
-struct space {
-    uint64_t cr3;  /* base */
-    uint64_t lost; /* to another, as of the sample of this number */
-    uint32_t bans;
-    uint64_t banned; /* until this TSC */
-};
-
 struct xl_window {
-    uint64_t cr3; /* base, of the owner; NO_OWNER */
+    uint64_t cr3; /* of the owner; XL_NO_OWNER */
     unsigned view;
     bool stale;   /* flushed: what is mapped may be used only after a look at the page tables */
     bool refused; /* the host does not map guest RAM a second time */
@@ -73,16 +54,8 @@ struct xl_window {
         uint8_t *ro;
         size_t len;
     } slot[SOFT_SLOTS];
-    struct space space[SPACES];
-    uint64_t since; /* TSC: the present address space was first seen after it was switched to; 0 */
-    uint64_t sampled, samples, filled, khz; /* filled: the sample when it was last full */
-    unsigned unseen;                        /* samples since the owner was seen, … */
-    unsigned patience;                      /* … and how many it may be */
-    int64_t bucket;
-    uint32_t churn; /* pages lost or refused since the last sample */
+    struct xl_turn turn;
 };
-
-#define NO_OWNER (~0ull)
 
 _Static_assert(PAGES <= 1 << 16, "indices are 16 bits");
 
@@ -108,14 +81,14 @@ static bool low_half_is_free(void)
 
 static uint8_t *at(uint64_t lin) /* page number */
 {
-    return (uint8_t *)(uintptr_t)((lin << 12) & ~ALIAS);
+    return (uint8_t *)(uintptr_t)((lin << 12) & ~XL_ALIAS);
 }
 
 /* ---- pages ---- */
 
 static uint16_t *lin_bucket(struct xl_window *w, uint64_t lin)
 {
-    const uint64_t n = lin & ~(ALIAS >> 12);
+    const uint64_t n = lin & ~(XL_ALIAS >> 12);
     return &w->by_lin[(n ^ n >> 14) % HASH];
 }
 
@@ -154,7 +127,7 @@ static void unchain(struct xl_window *w, struct page *p)
 static void forget(struct xl_window *w)
 {
     if (w->used)
-        munmap((void *)(uintptr_t)LOWEST, ALIAS - LOWEST);
+        munmap((void *)(uintptr_t)LOWEST, XL_ALIAS - LOWEST);
     memset(w->by_lin, 0, sizeof(w->by_lin));
     memset(w->by_host, 0, sizeof(w->by_host));
     w->free = NONE;
@@ -165,7 +138,7 @@ static void forget(struct xl_window *w)
 
 static void drop(struct xl_window *w, struct page *p)
 {
-    w->churn++;
+    w->turn.churn++;
     if (munmap(at(p->lin), 0x1000) < 0) /* it would have to split a mapping, and has no memory */
         forget(w);
     else
@@ -182,9 +155,7 @@ static uint16_t take(struct xl_window *w)
         return i;
     }
     if (w->fresh == PAGES) {
-        if (w->samples - w->filled < SOON)
-            w->churn += BUCKET + LEAK;
-        w->filled = w->samples;
+        xl_turn_full(&w->turn);
         forget(w);
     }
     return w->fresh++;
@@ -233,8 +204,7 @@ static bool map(struct soft_vcpu *v, uint64_t lin, const uint8_t *host, bool wri
            at(lin);
 }
 
-/* Maps the page of lin, for stores too if `write`. False: the interpreter must do the access. */
-static bool install(struct soft_vcpu *v, uint64_t lin, bool write)
+bool xl_window_install(struct soft_vcpu *v, uint64_t lin, bool write)
 {
     struct xl_window *w = v->xl.window;
     struct x86_cpu *cpu = &v->cpu;
@@ -280,13 +250,11 @@ static bool install(struct soft_vcpu *v, uint64_t lin, bool write)
 
 /* ---- what is told ---- */
 
-static uint64_t base(uint64_t cr3) { return cr3 & BITS(X86_PHYS_BITS - 1, 12); }
-
 /* The owner's view may have been given to another address space. */
 static void set_active(struct soft_vcpu *v)
 {
     struct xl_window *w = v->xl.window;
-    const bool has = w->cr3 != NO_OWNER && base(v->cpu.view[w->view].cr3) == w->cr3;
+    const bool has = w->cr3 != XL_NO_OWNER && xl_cr3_base(v->cpu.view[w->view].cr3) == w->cr3;
 
     w->stale |= !has;
     v->xl.window_view = has ? (int)w->view : -1;
@@ -313,9 +281,9 @@ static bool ambiguous(const uint8_t *root)
     return false;
 }
 
-static void lose(struct soft_vcpu *v)
+void xl_window_lose(struct soft_vcpu *v)
 {
-    v->xl.window->cr3 = NO_OWNER;
+    v->xl.window->cr3 = XL_NO_OWNER;
     v->xl.window_root = NULL;
     set_active(v);
 }
@@ -327,10 +295,10 @@ static void refresh(struct soft_vcpu *v)
     unsigned bad = 0;
 
     w->stale = false;
-    w->churn += w->used / 64; /* about what it costs */
+    w->turn.churn += w->used / 64; /* about what it costs */
     v->xl.window_refreshes++;
     if (ambiguous(v->xl.window_root)) {
-        lose(v);
+        xl_window_lose(v);
         return;
     }
     if (v->cpu.watches) {
@@ -343,7 +311,7 @@ static void refresh(struct soft_vcpu *v)
         bad += p->bad;
     }
     if (bad > w->used / 2 && bad > 16) {
-        w->churn += w->used;
+        w->turn.churn += w->used;
         forget(w);
         return;
     }
@@ -358,8 +326,8 @@ void xl_window_event(struct soft_vcpu *v, enum x86_tlb_event what, uint64_t arg)
     const struct x86_cpu *cpu = &v->cpu;
 
     if (w && what == X86_TLB_SWITCH)
-        w->since = 0;
-    if (!w || w->cr3 == NO_OWNER)
+        w->turn.since = 0;
+    if (!w || w->cr3 == XL_NO_OWNER)
         return;
     switch (what) {
     case X86_TLB_ALL: w->stale = true; break;
@@ -375,7 +343,7 @@ void xl_window_event(struct soft_vcpu *v, enum x86_tlb_event what, uint64_t arg)
         }
         break;
     case X86_TLB_SWITCH:
-        if (base(cpu->view[cpu->view_id].cr3) == w->cr3 && cpu->view_id != w->view) {
+        if (xl_cr3_base(cpu->view[cpu->view_id].cr3) == w->cr3 && cpu->view_id != w->view) {
             w->view = cpu->view_id;
             w->stale = true;
         }
@@ -392,7 +360,7 @@ void xl_window_forget(struct soft_vcpu *v)
         return;
     forget(v->xl.window);
     forget_slots(v->xl.window);
-    lose(v);
+    xl_window_lose(v);
 }
 
 void xl_window_root_changes(struct soft_vcpu *v)
@@ -415,101 +383,22 @@ void xl_window_protect(struct soft_vcpu *v, const uint8_t *host)
     }
 }
 
-/* ---- who has it ---- */
-
-static struct space *space_of(struct xl_window *w, uint64_t cr3)
-{
-    struct space *s = &w->space[(cr3 >> 12 ^ cr3 >> 18) % SPACES];
-
-    if (s->cr3 != cr3)
-        *s = (struct space){ .cr3 = cr3 };
-    return s;
-}
-
-/* To the present address space. */
-static void give(struct soft_vcpu *v)
+void xl_window_give(struct soft_vcpu *v)
 {
     struct xl_window *w = v->xl.window;
     unsigned props;
-    const uint8_t *root = v->cpu.env->ram(&v->cpu, base(v->cpu.cr3), &props);
+    const uint8_t *root = v->cpu.env->ram(&v->cpu, xl_cr3_base(v->cpu.cr3), &props);
 
-    if (!root || ambiguous(root))
+    if (w->refused || !root || ambiguous(root))
         return;
     v->xl.window_root = root;
     x86_tlb_protect(&v->cpu, root);
     forget(w);
-    w->cr3 = base(v->cpu.cr3);
+    w->cr3 = xl_cr3_base(v->cpu.cr3);
     w->view = v->cpu.view_id;
-    w->unseen = 0;
-    w->bucket = 0;
-    w->churn = 0;
+    xl_turn_begin(&w->turn);
     v->xl.window_owners++;
     set_active(v);
-}
-
-/* The owner, found running in user mode: whether pages come and go so often that it loses more than
- * it gains. */
-static void judge(struct soft_vcpu *v, struct space *s, uint64_t now)
-{
-    struct xl_window *w = v->xl.window;
-
-    w->unseen = 0;
-    w->bucket = MAX(w->bucket + (int64_t)w->churn - LEAK, 0);
-    w->churn = 0;
-    if (w->bucket < BUCKET || v->vm->window)
-        return;
-    s->banned = now + ((uint64_t)BAN_MS << MIN(s->bans++, 3u)) * w->khz;
-    v->xl.window_bans++;
-    lose(v);
-}
-
-/* Another is found running. Mostly the owner has ended; if it has not, and comes back, the next
- * owner stays longer. */
-static void contest(struct soft_vcpu *v, struct space *s, uint64_t now)
-{
-    struct xl_window *w = v->xl.window;
-
-    if (w->refused || now < s->banned || atomic_load(&v->vm->vcpus) > 1)
-        return;
-    if (w->cr3 != NO_OWNER) {
-        if (++w->unseen < w->patience)
-            return;
-        if (s->lost && w->samples - s->lost < AGAIN)
-            w->patience = MIN(4 * w->patience, (unsigned)PATIENCE);
-        else if (w->patience > 1)
-            w->patience--;
-        space_of(w, w->cr3)->lost = w->samples;
-    }
-    give(v);
-}
-
-void xl_window_sample(struct soft_vcpu *v, uint64_t now)
-{
-    struct xl_window *w = v->xl.window;
-    const struct x86_cpu *cpu = &v->cpu;
-    const uint64_t cr3 = base(cpu->cr3);
-
-    if (!w || now - w->sampled < SAMPLE_MS * w->khz || cpu->cpl != 3 || cpu->code != 8)
-        return;
-    w->sampled = now;
-    w->samples++;
-    if (w->cr3 == cr3)
-        judge(v, space_of(w, cr3), now);
-    else
-        contest(v, space_of(w, cr3), now);
-}
-
-void xl_window_glance(struct soft_vcpu *v)
-{
-    struct xl_window *w = v->xl.window;
-
-    if (!w || v->cpu.cpl != 3 || v->cpu.code != 8 || w->cr3 == base(v->cpu.cr3))
-        return;
-    const uint64_t now = soft_rdtsc();
-    if (!w->since)
-        w->since = now;
-    else if ((now - w->since) * 1000 > YOUNG_US * w->khz)
-        xl_window_sample(v, now);
 }
 
 void xl_window_ready(struct soft_vcpu *v)
@@ -518,123 +407,20 @@ void xl_window_ready(struct soft_vcpu *v)
 
     if (!w || v->cpu.cpl != 3 || v->cpu.code != 8)
         return;
-    if (v->vm->window && w->cr3 != base(v->cpu.cr3))
-        give(v);
+    if (v->vm->window && w->cr3 != xl_cr3_base(v->cpu.cr3))
+        xl_window_give(v);
     if (w->stale && v->xl.window_view == v->cpu.view_id)
         refresh(v);
 }
 
+uint64_t xl_window_owner(const struct soft_vcpu *v) { return v->xl.window->cr3; }
+
+struct xl_turn *xl_window_turn(struct soft_vcpu *v)
+{
+    return v->xl.window ? &v->xl.window->turn : NULL;
+}
+
 bool xl_window_stale(const struct soft_vcpu *v) { return v->xl.window && v->xl.window->stale; }
-
-/* ---- faults ---- */
-
-/* By the number that x86 gives a general register. */
-static const uint8_t greg[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_R8, REG_RBP,
-                                  REG_RSI, REG_RDI, 0,       0,       0,      0,
-                                  REG_R12, REG_R13, REG_R14, REG_R15 };
-
-static uint64_t gpr(const struct soft_vcpu *v, const ucontext_t *uc, unsigned r)
-{
-    return xl_host(r) < 0 ? v->cpu.gpr[r] : (uint64_t)uc->uc_mcontext.gregs[greg[r]];
-}
-
-static uint64_t operand(const struct soft_vcpu *v, const ucontext_t *uc, const struct xl_place *p)
-{
-    const struct x86_insn *in = p->insn;
-    uint64_t a = in->disp;
-
-    if (in->base == X86_REG_RIP)
-        a += p->rip + in->len;
-    else if (in->base != X86_REG_NONE)
-        a += gpr(v, uc, in->base);
-    if (in->index != X86_REG_NONE)
-        a += gpr(v, uc, in->index) << in->scale;
-    if (in->asz == 4)
-        a = (uint32_t)a;
-    return in->seg >= X86_FS ? a + v->cpu.seg[in->seg].base : a;
-}
-
-/* Which address of the guest's that of the host's was meant to be: bit 46 is of the operand it lies
- * in. */
-static bool guest_address(const struct soft_vcpu *v, const ucontext_t *uc, const struct xl_place *p,
-                          uint64_t addr, uint64_t *lin)
-{
-    const struct x86_insn *in = p->insn;
-    uint64_t from[2];
-    unsigned size[2], n = 0;
-
-    if (in->mem) {
-        from[n] = operand(v, uc, p);
-        size[n++] = in->operand[in->mem - 1].size;
-    }
-    switch (in->op) {
-    case X86_OP_PUSH:
-    case X86_OP_CALL:
-    case X86_OP_CALL_IND:
-        from[n] = gpr(v, uc, X86_RSP) - 8;
-        size[n++] = 8;
-        break;
-    case X86_OP_POP:
-    case X86_OP_RET:
-        from[n] = gpr(v, uc, X86_RSP);
-        size[n++] = 8;
-        break;
-    case X86_OP_LEAVE:
-        from[n] = gpr(v, uc, X86_RBP);
-        size[n++] = 8;
-        break;
-    default: break;
-    }
-    for (unsigned i = 0; i < n; i++)
-        if (addr - (from[i] & ~ALIAS) < size[i]) {
-            *lin = addr | (from[i] & ALIAS);
-            return true;
-        }
-    return false;
-}
-
-static const struct xl_place *find_place(const struct xl *xl, uint32_t code)
-{
-    uint32_t lo = 0, hi = xl->places;
-
-    while (lo < hi) {
-        const uint32_t mid = lo + (hi - lo) / 2;
-        if (xl->place[mid].code <= code)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return lo && code - xl->place[lo - 1].code < xl->place[lo - 1].len ? &xl->place[lo - 1] : NULL;
-}
-
-enum { PAGE_FAULT = 14, WRITE = 2 }; /* [SDM] 3A "Interrupt 14", error code */
-
-bool xl_window_fault(struct soft_vcpu *v, ucontext_t *uc, uint64_t addr)
-{
-    struct xl *xl = &v->xl;
-    greg_t *g = uc->uc_mcontext.gregs;
-    const uint64_t code = (uint64_t)g[REG_RIP] - (uintptr_t)xl->rx;
-    const struct xl_place *p = code < xl->used ? find_place(xl, (uint32_t)code) : NULL;
-    struct x86_walk walk;
-    uint64_t lin;
-
-    if (!p)
-        return false;
-    xl->window_faults++;
-    if (g[REG_TRAPNO] == PAGE_FAULT && xl->window_view == v->cpu.view_id && addr < ALIAS &&
-        guest_address(v, uc, p, addr, &lin)) {
-        const bool write = g[REG_ERR] & WRITE;
-        if (install(v, lin, write))
-            return true;
-        /* If the guest has nothing against it, it will be refused again. */
-        xl->window->churn += x86_quiet_walk(&v->cpu, lin, write ? X86_WRITE : X86_READ, 1, &walk);
-    }
-    /* Not to be had so: the thunk has the interpreter do the instruction. */
-    g[REG_R9] = (greg_t)(uintptr_t)p->insn;
-    g[REG_R10] = (greg_t)p->rip;
-    g[REG_RIP] = (greg_t)(uintptr_t)(xl->rx + xl->last);
-    return true;
-}
 
 /* ---- life ---- */
 
@@ -649,7 +435,7 @@ void xl_window_init(struct soft_vcpu *v)
     struct xl_window *w;
 
     v->xl.window_view = -1;
-    v->xl.window_mask = ~ALIAS;
+    v->xl.window_mask = ~XL_ALIAS;
     if (v->vm->no_window || v->vm->lockstep || !v->xl.pext || !xl_window_possible() ||
         !atomic_compare_exchange_strong(&owner, &none, v))
         return;
@@ -660,9 +446,8 @@ void xl_window_init(struct soft_vcpu *v)
         atomic_store(&owner, NULL);
         return;
     }
-    w->khz = soft_tsc_khz();
-    w->patience = 1;
-    w->cr3 = NO_OWNER;
+    xl_turn_init(&w->turn);
+    w->cr3 = XL_NO_OWNER;
     forget(w);
     v->xl.window = w;
 }
