@@ -12,21 +12,11 @@
 #include "tests/unit/integer_forms.h"
 #include "tests/unit/unit.h"
 
-/* ---- deterministic random numbers ---- */
-
-static uint64_t seed = 0x123456789abcdefull;
-static uint64_t rnd(void)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return seed;
-}
 /* Values near the interesting places. */
 static uint64_t rnd_value(void)
 {
-    uint64_t v = rnd();
-    switch (rnd() % 6) {
+    uint64_t v = rnd64();
+    switch (rnd64() % 6) {
     case 0: return v;
     case 1: return v & 0xff;
     case 2: return BIT(v & 63);
@@ -231,47 +221,47 @@ static int run_native32(const uint8_t *insn, unsigned len)
 static unsigned generate(const struct form *f, uint8_t *b, unsigned mode)
 {
     unsigned n = 0;
-    bool mem_form = (f->attr & M_ONLY) || (!(f->attr & R_ONLY) && rnd() % 2);
-    uint8_t rex = mode == 8 && rnd() % 4 ? 0x40 | (rnd() % 3 ? 8 : 0) | (rnd() & 4) : 0;
-    bool p66 = !(f->attr & (NO66 | VEX)) && rnd() % 4 == 0;
-    uint8_t modrm, reg = f->attr & FIXED_REG ? (uint8_t)f->reg : rnd() & 7;
+    bool mem_form = (f->attr & M_ONLY) || (!(f->attr & R_ONLY) && rnd64() % 2);
+    uint8_t rex = mode == 8 && rnd64() % 4 ? 0x40 | (rnd64() % 3 ? 8 : 0) | (rnd64() & 4) : 0;
+    bool p66 = !(f->attr & (NO66 | VEX)) && rnd64() % 4 == 0;
+    uint8_t modrm, reg = f->attr & FIXED_REG ? (uint8_t)f->reg : rnd64() & 7;
     unsigned osz;
 
     for (unsigned r = 0; r < 16; r++)
-        ns->in[r] = f->attr & BITSTR ? (uint64_t)((int64_t)(rnd() % 4096) - 2048) : rnd_value();
-    if ((f->attr & DIVIDE) && rnd() % 4) /* so that some quotients fit */
-        ns->in[X86_RDX] = rnd() % 3 ? 0 : rnd() % 16, ns->in[X86_RAX] >>= rnd() % 64;
-    if (f->attr & DIVIDE && rnd() % 4 == 0)
+        ns->in[r] = f->attr & BITSTR ? (uint64_t)((int64_t)(rnd64() % 4096) - 2048) : rnd_value();
+    if ((f->attr & DIVIDE) && rnd64() % 4) /* so that some quotients fit */
+        ns->in[X86_RDX] = rnd64() % 3 ? 0 : rnd64() % 16, ns->in[X86_RAX] >>= rnd64() % 64;
+    if (f->attr & DIVIDE && rnd64() % 4 == 0)
         ns->in[X86_RDX] = ~0ull;
-    ns->in[X86_RSP] = (uintptr_t)mem + MID + rnd() % 64 - 32;
+    ns->in[X86_RSP] = (uintptr_t)mem + MID + rnd64() % 64 - 32;
     if (f->attr & STACK)
-        ns->in[X86_RBP] = (uintptr_t)mem + MID + rnd() % 64;
+        ns->in[X86_RBP] = (uintptr_t)mem + MID + rnd64() % 64;
     if (f->attr & STRING) {
-        ns->in[X86_RSI] = (uintptr_t)mem + MID + rnd() % 200 - 100;
-        ns->in[X86_RDI] =
-            rnd() % 2 ? ns->in[X86_RSI] + rnd() % 20 - 10 : (uintptr_t)mem + MID + rnd() % 200;
-        ns->in[X86_RCX] = rnd() % 4 ? rnd() % 12 : rnd() % 700;
-        if (rnd() % 2)
+        ns->in[X86_RSI] = (uintptr_t)mem + MID + rnd64() % 200 - 100;
+        ns->in[X86_RDI] = rnd64() % 2 ? ns->in[X86_RSI] + rnd64() % 20 - 10
+                                      : (uintptr_t)mem + MID + rnd64() % 200;
+        ns->in[X86_RCX] = rnd64() % 4 ? rnd64() % 12 : rnd64() % 700;
+        if (rnd64() % 2)
             ns->in[X86_RAX] = le64(mem + MID);
-        if (rnd() % 3)
-            b[n++] = rnd() % 2 ? 0xf3 : 0xf2;
-        if (mode == 8 && rnd() % 4 == 0) {
+        if (rnd64() % 3)
+            b[n++] = rnd64() % 2 ? 0xf3 : 0xf2;
+        if (mode == 8 && rnd64() % 4 == 0) {
             b[n++] = 0x67;
             ns->in[X86_RCX] |= 1; /* what becomes of upper halves with a count of 0 depends */
         }
     }
     if ((uint8_t)f->op[0] == 0xd7)
         ns->in[X86_RBX] = (uintptr_t)mem + MID;
-    ns->flags_in = 0x202 | (rnd() & (X86_AFLAGS | ((f->attr & STRING) ? X86_DF : 0)));
+    ns->flags_in = 0x202 | (rnd64() & (X86_AFLAGS | ((f->attr & STRING) ? X86_DF : 0)));
 
-    if (mem_form && (f->attr & LOCKABLE) && rnd() % 2)
+    if (mem_form && (f->attr & LOCKABLE) && rnd64() % 2)
         b[n++] = 0xf0;
     if (f->attr & VEX) {
-        uint8_t w = (uint8_t)(rnd() & 0x80);
+        uint8_t w = (uint8_t)(rnd64() & 0x80);
         osz = w ? 8 : 4;
         b[n++] = 0xc4;
         b[n++] = 0xe0 | (uint8_t)f->prefix[0];
-        b[n++] = w | (uint8_t)(rnd() & 7 ? rnd() % 16 << 3 : 0x78) | (uint8_t)f->prefix[1];
+        b[n++] = w | (uint8_t)(rnd64() & 7 ? rnd64() % 16 << 3 : 0x78) | (uint8_t)f->prefix[1];
         if ((b[n - 1] >> 3 & 15) == 11) /* vvvv = rsp */
             b[n - 1] ^= 8;
         if ((uint8_t)f->op[0] == 0xf0)
@@ -294,14 +284,14 @@ static unsigned generate(const struct form *f, uint8_t *b, unsigned mode)
         if (!(f->attr & FIXED_REG) && reg == 4 && !(rex & 4))
             reg = 6;
         if (mem_form) { /* [rbx + disp32], now and then [rbx + r12*4 + disp32] */
-            int32_t disp = (int32_t)(rnd() % 128) - 64;
-            ns->in[X86_RBX] = (uintptr_t)mem + MID + (rnd() & 32);
+            int32_t disp = (int32_t)(rnd64() % 128) - 64;
+            ns->in[X86_RBX] = (uintptr_t)mem + MID + (rnd64() & 32);
             if (f->attr & ALIGN16)
                 disp &= ~15;
             b[n++] = (uint8_t)(0x80 | reg << 3 | 3);
             n = (unsigned)(emit(b + n, &disp, 4) - b);
         } else {
-            uint8_t rm = rnd() & 7;
+            uint8_t rm = rnd64() & 7;
             if (rm == 4)
                 rm = 5;
             b[n++] = modrm = (uint8_t)(0xc0 | reg << 3 | rm);
@@ -369,12 +359,12 @@ static void compare_native(unsigned rounds, unsigned mode)
         cpu->cpl = 3;
     }
     for (unsigned i = 0; i < rounds && bad < 10; i++) {
-        const struct form *f = &forms[rnd() % ARRAY_LEN(forms)];
+        const struct form *f = &forms[rnd64() % ARRAY_LEN(forms)];
         if (!host_has(f->prefix, f->op, f->attr) || (f->attr & (mode == 8 ? ONLY32 : NO32 | VEX)))
             continue;
         for (unsigned k = MID - 512; k < MID + 512; k += 8)
-            le64_put(mem + k, rnd() % 3 ? rnd_value() : 0x0101010101010101 * (rnd() & 1));
-        if (rnd() % 3 == 0)
+            le64_put(mem + k, rnd64() % 3 ? rnd_value() : 0x0101010101010101 * (rnd64() & 1));
+        if (rnd64() % 3 == 0)
             memset(mem + MID - 128, 0x11, 256);
         memset(b, 0x90, sizeof(b));
         unsigned len = generate(f, b, mode);

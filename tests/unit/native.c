@@ -7,7 +7,6 @@
 
 #include "tests/unit/native_direct.h"
 #include "tests/unit/native_insns.h"
-#include "tests/unit/unit.h"
 
 static unsigned shown;
 
@@ -46,16 +45,16 @@ static void one_round(const uint8_t *code, unsigned len, const char *text, unsig
         le64_put(data + i, interesting());
     if (fx_data)
         memset(data, round % 2 ? 0x1f : 0, DATA_SIZE);
-    unsigned at = round % 2 ? MIDDLE : (unsigned)(rnd() % 16) * 64;
+    unsigned at = round % 2 ? MIDDLE : (unsigned)(rnd64() % 16) * 64;
     if (round % 4 == 3)
         at = 0x1000 - 64;
     if (strstr(text, "ldmxcsr"))
-        le32_put(data + at, (uint32_t)(rnd() & 0xffff));
+        le32_put(data + at, (uint32_t)(rnd64() & 0xffff));
     memcpy(mem, data, DATA_SIZE);
     for (unsigned i = 0; i < 16; i++)
-        d.gpr[i] = rnd() % 4 ? rnd() : rnd() % 20;
+        d.gpr[i] = rnd64() % 4 ? rnd64() : rnd64() % 20;
     memcpy(cpu->gpr, d.gpr, sizeof(d.gpr));
-    d.flags = X86_F1 | (rnd() & X86_AFLAGS);
+    d.flags = X86_F1 | (rnd64() & X86_AFLAGS);
     cpu->rflags = d.flags;
     d.mask = n->xcr0 == 3 ? 0 : n->xcr0;
     CHECK_EQ(x86_native_set_xsave(cpu, d.in, 4096), 0);
@@ -456,8 +455,8 @@ static void compare_state(const uint8_t *code, unsigned len, const char *text, u
     static struct direct d;
     static uint8_t mem[4096] __attribute__((aligned(64))), image[4096];
     random_state(d.in);
-    if (rnd() % 2)
-        le64_put(d.in + XSAVE_HEADER, cpu->native->xcr0 & rnd());
+    if (rnd64() % 2)
+        le64_put(d.in + XSAVE_HEADER, cpu->native->xcr0 & rnd64());
     fresh();
     CHECK_EQ(x86_native_set_xsave(cpu, d.in, sizeof(d.in)), 0);
     memcpy(mem, area, size);
@@ -504,7 +503,7 @@ static void test_state_images(void)
     for (unsigned round = 0; round < 60; round++) {
         uint64_t rfbm = sets[round % ARRAY_LEN(sets)];
         for (unsigned i = 0; i < sizeof(area); i += 8)
-            le64_put(area + i, rnd());
+            le64_put(area + i, rnd64());
         STATE(i_fxsave, 0, area, FX_SIZE);
         STATE(i_fxsave64, 0, area, FX_SIZE);
         random_state(area);
@@ -515,21 +514,21 @@ static void test_state_images(void)
         uint64_t offered = cpu->native->xcr0;
         rfbm &= offered;
         for (unsigned i = 0; i < XSAVE_HEADER; i += 8)
-            le64_put(area + i, rnd());
+            le64_put(area + i, rnd64());
         memset(area + XSAVE_HEADER, 0, 64);
-        le64_put(area + XSAVE_HEADER, rnd() & 0xff);
+        le64_put(area + XSAVE_HEADER, rnd64() & 0xff);
         STATE(i_xsave, rfbm, area, 4096);
         STATE(i_xsave64, rfbm, area, 4096);
         STATE(i_xsavec64, rfbm, area, 4096);
         random_state(area);
-        le64_put(area + XSAVE_HEADER, rnd() & offered);
+        le64_put(area + XSAVE_HEADER, rnd64() & offered);
         STATE(i_xrstor, rfbm, area, 4096);
         STATE(i_xrstor64, rfbm, area, 4096);
         /* Compacted: what XSAVEC of some components left. */
         fresh();
         random_state(area);
         CHECK_EQ(x86_native_set_xsave(cpu, area, sizeof(area)), 0);
-        cpu->gpr[X86_RAX] = rnd() & offered;
+        cpu->gpr[X86_RAX] = rnd64() & offered;
         memset(ram + DATA, 0, 4096);
         CHECK_EQ(RUN(i_xsavec64), -1);
         memcpy(area, ram + DATA, sizeof(area));

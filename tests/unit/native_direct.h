@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "isa/x86/native_int.h"
+#include "tests/unit/unit.h"
 
 enum {
     RAM_PAGES = 32,
@@ -16,16 +17,6 @@ enum {
     MIDDLE = 0x1000 - 192, /* where rbx points, in the data: operands cross the page */
     ROUNDS = 12,
 };
-
-static uint64_t seed = 0x243f6a8885a308d3;
-
-static uint64_t rnd(void)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return seed * 0x2545f4914f6cdd1dull;
-}
 
 /* ---- direct execution ---- */
 
@@ -194,11 +185,11 @@ static uint64_t interesting(void)
         0xc1e0000000200000,
         0x4141414100414200,
     };
-    switch (rnd() % 4) {
-    case 0: return rnd();
-    case 1: return v[rnd() % ARRAY_LEN(v)];
-    case 2: return (rnd() & 0x83ffffff83ffffff) | 0x3c0000003c000000;
-    default: return (rnd() & 0x800fffffffffffff) | (0x3f0 + rnd() % 32) << 52;
+    switch (rnd64() % 4) {
+    case 0: return rnd64();
+    case 1: return v[rnd64() % ARRAY_LEN(v)];
+    case 2: return (rnd64() & 0x83ffffff83ffffff) | 0x3c0000003c000000;
+    default: return (rnd64() & 0x800fffffffffffff) | (0x3f0 + rnd64() % 32) << 52;
     }
 }
 
@@ -206,20 +197,21 @@ static uint64_t interesting(void)
 static void random_state(uint8_t *x)
 {
     const struct x86_native *n = cpu->native;
-    uint16_t fcw = 0x40 | (rnd() & 0xf00) | (rnd() % 4 ? 0x3f : rnd() & 0x3f);
-    uint16_t fsw = (rnd() & 0x4700) | (rnd() & fcw & 0x3f) | (rnd() % 3 ? 0 : rnd() & 0x3800);
+    uint16_t fcw = 0x40 | (rnd64() & 0xf00) | (rnd64() % 4 ? 0x3f : rnd64() & 0x3f);
+    uint16_t fsw =
+        (rnd64() & 0x4700) | (rnd64() & fcw & 0x3f) | (rnd64() % 3 ? 0 : rnd64() & 0x3800);
     memset(x, 0, 4096);
     le16_put(x + FX_FCW, fcw);
     le16_put(x + FX_FSW, fsw);
-    x[FX_FTW] = (uint8_t)(rnd() % 2 ? 0xff : rnd());
+    x[FX_FTW] = (uint8_t)(rnd64() % 2 ? 0xff : rnd64());
     le16_put(x + FX_FOP, 0x123);
     le64_put(x + FX_FIP, 0x1111);
     le64_put(x + FX_FDP, 0x2222);
-    le32_put(x + FX_MXCSR, MXCSR_RESET | (rnd() & 0xe040) | (rnd() & 0x3f));
+    le32_put(x + FX_MXCSR, MXCSR_RESET | (rnd64() & 0xe040) | (rnd64() & 0x3f));
     for (unsigned i = 0; i < 8; i++) {
-        uint64_t m = rnd();
-        uint16_t e = (uint16_t)((rnd() & 0x8000) | (0x3fff - 40 + rnd() % 80));
-        switch (rnd() % 8) {
+        uint64_t m = rnd64();
+        uint16_t e = (uint16_t)((rnd64() & 0x8000) | (0x3fff - 40 + rnd64() % 80));
+        switch (rnd64() % 8) {
         case 0:
             m = 0;
             e &= 0x8000;
@@ -229,8 +221,8 @@ static void random_state(uint8_t *x)
         case 3: m = BIT(63); break;
         default: m |= BIT(63);
         }
-        if (rnd() % 16 == 0)
-            m = rnd();
+        if (rnd64() % 16 == 0)
+            m = rnd64();
         le64_put(x + FX_ST + 16 * i, m);
         le16_put(x + FX_ST + 16 * i + 8, e);
     }
@@ -238,11 +230,11 @@ static void random_state(uint8_t *x)
         le64_put(x + i, interesting());
     for (unsigned c = 2; c < NATIVE_COMPONENTS; c++)
         for (unsigned i = 0; i < n->component[c].size; i += 8)
-            le64_put(x + n->component[c].offset + i, c == 5 ? rnd() : interesting());
+            le64_put(x + n->component[c].offset + i, c == 5 ? rnd64() : interesting());
     /* Registers 6 and 7 are indexes of gathers: small. */
     for (unsigned r = 6; r < 8; r++)
         for (unsigned i = 0; i < 64; i += r == 6 ? 8 : 4) {
-            uint64_t v = rnd() % 128;
+            uint64_t v = rnd64() % 128;
             unsigned size = r == 6 ? 8 : 4;
             if (i < 16)
                 le_put(x + FX_XMM + 16 * r + i, v, size);

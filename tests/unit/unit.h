@@ -3,6 +3,7 @@
 #ifndef TESTS_UNIT_UNIT_H
 #define TESTS_UNIT_UNIT_H
 
+#include <stdint.h>
 #include <stdio.h>
 
 static unsigned unit_passed, unit_failed;
@@ -22,6 +23,19 @@ static unsigned unit_passed, unit_failed;
                    b_);                                                                            \
         }                                                                                          \
     } while (0)
+
+/* Random numbers, xorshift64*: the same each run, so that what fails fails again. */
+static uint64_t unit_seed = 1;
+
+static inline uint64_t rnd64(void)
+{
+    unit_seed ^= unit_seed << 13;
+    unit_seed ^= unit_seed >> 7;
+    unit_seed ^= unit_seed << 17;
+    return unit_seed * 0x2545f4914f6cdd1dull;
+}
+
+static inline unsigned rnd(unsigned n) /* below n */ { return (unsigned)(rnd64() >> 33) % n; }
 
 static inline int unit_done(const char *name)
 {

@@ -30,13 +30,6 @@ static uint64_t start_flags, flags_compared = FLAGS_COMPARED;
 static void (*give)(struct kvm_regs *);
 
 static uint64_t code_at;
-static uint32_t seed = 1;
-static unsigned rnd(unsigned n)
-{
-    seed = seed * 1664525 + 1013904223;
-    return (seed >> 8) % n;
-}
-
 /* Addresses near the ends of pages of all kinds: present, read-only, not present, outside RAM, the
  * same page twice, code. */
 static bool hard;

@@ -103,14 +103,14 @@ static unsigned build(void)
 static void programs(unsigned count)
 {
     for (unsigned i = 0; i < count; i++) {
-        const uint32_t was = seed;
+        const uint64_t was = unit_seed;
         first = rnd(BASES);
         const unsigned len = build();
         const bool ok = same(code, len, true);
         CHECK(ok);
         if (!ok)
-            fprintf(stderr, "program %u, seed %u, exits %u %u\n", i, was, pair[0].run->exit_reason,
-                    pair[1].run->exit_reason);
+            fprintf(stderr, "program %u, seed %llx, exits %u %u\n", i, (unsigned long long)was,
+                    pair[0].run->exit_reason, pair[1].run->exit_reason);
     }
 }
 

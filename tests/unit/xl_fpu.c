@@ -14,16 +14,6 @@ static struct soft_vcpu *v;
 static uint64_t xcr0;
 static uint32_t at[8], size[8]; /* of components */
 
-static uint64_t seed = 1;
-static uint64_t rnd64(void)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return seed * 0x2545f4914f6cdd1dull;
-}
-static unsigned rnd(unsigned n) { return (unsigned)(rnd64() >> 33) % n; }
-
 struct image {
     uint8_t b[SIZE] __attribute__((aligned(64)));
 };
