@@ -5,10 +5,11 @@
  * recorded and then taken back; the translator's run is the one that counts. Blocks are not linked,
  * so each comes back to C.
  *
- * What must be done only once (RDTSC, I/O registers of the processor, …) and repeated string
- * instructions, which the two may cut into different pieces, are blocks of their own: the former
- * only the interpreter does. An access outside RAM ends the interpreter's run; both states are
- * compared when the translator comes to that access, which then is carried out.
+ * What must be done only once (RDTSC, I/O registers of the processor, …), repeated string
+ * instructions, which the two may cut into different pieces, what stores x87's pointers and some
+ * more are blocks of their own: the first only the interpreter does. An access outside RAM ends the
+ * interpreter's run; both states are compared when the translator comes to that access, which then
+ * is carried out.
  */
 #include <errno.h>
 #include <string.h>
@@ -163,9 +164,29 @@ static bool repeated(const struct x86_insn *i)
     }
 }
 
+/* With x87's last instruction and data pointer in it, which the two have differently after x87 code
+ * (xl_fpu.c). At the start of a block they are made equal. */
+static bool saves_x87(const struct x86_insn *i)
+{
+    switch (i->op) {
+    case X86_OP_FPU_ENV:
+    case X86_OP_FXSAVE:
+    case X86_OP_XSAVE:
+    case X86_OP_XSAVEOPT:
+    case X86_OP_XSAVEC:
+    case X86_OP_XSAVES: return true;
+    default: return false;
+    }
+}
+
+/* Taken or not, it goes on at the same address: that tells ref_next() nothing, and the translator's
+ * block ends there if it is taken. */
+static bool leads_behind(const struct x86_insn *i) { return i->op == X86_OP_JCC && !i->imm; }
+
 bool lockstep_alone(const struct x86_insn *i)
 {
-    return once(i) || repeated(i) || xl_changes_masks(i) || i->op == X86_OP_STI;
+    return once(i) || repeated(i) || saves_x87(i) || leads_behind(i) || xl_changes_masks(i) ||
+           i->op == X86_OP_STI;
 }
 
 static uint32_t sum_of(const uint8_t *p, unsigned n)
