@@ -21,5 +21,5 @@ decode-test: $(B)/insn/decode_oracle
 insn-test: $(B)/insn/diff
 	$(B)/insn/diff --count 200000
 insn-test-long: $(B)/insn/diff $(B)/insn/decode_oracle
-	for s in 1 2 3 4 5; do $(B)/insn/diff --count 1000000 --seed $$s || exit 1; done
+	for s in 1 2 3 4 5 6 7 8 9 10 11 12; do $(B)/insn/diff --count 1000000 --seed $$s || exit 1; done
 	for m in 64 32 16; do $(B)/insn/decode_oracle -m $$m -e || exit 1; done

@@ -2,7 +2,7 @@
 /* Differential test of the emulator against the processor: random instructions of every form from
  * random states; registers, flags, memory, vector and x87 state, faults compared.
  *
- *   diff [--seed N] [--count N] [--only HEX-OPCODE] [--show N] [--verbose]
+ *   diff [--seed N] [--count N] [--only MAP,HEX-OPCODE] [--show N] [--verbose]
  * Ends with a summary line; exit status 1 if anything differed, 77 if it cannot run here. */
 #include <Zydis/Zydis.h>
 #include <getopt.h>
@@ -205,13 +205,17 @@ static void loosen_mmx(const struct diff_case *c, struct diff_result *n,
     }
 }
 
-/* DEVIATES: with an unmasked overflow or underflow #XM is right, but whether the result would be
- * inexact with an exponent without bounds we cannot tell, so MXCSR.PE may be set. */
+/* DEVIATES (isa/x86/native.c): beside an unmasked overflow or underflow that was raised MXCSR.PE
+ * may be set, where the processor's is not: whether the result would be inexact with an exponent
+ * without bounds we cannot tell. */
 static void loosen_mxcsr(const struct diff_case *c, struct diff_result *n,
                          const struct diff_result *e)
 {
-    if (n->vector == X86_XM && e->vector == X86_XM && (le32(c->before.xsave + 24) & 0xc00) != 0xc00)
-        n->after.xsave[24] |= e->after.xsave[24] & 0x20;
+    enum { OE = 8, UE = 16, PE = 32 };
+    const uint32_t unmasked = ~(le32(c->before.xsave + 24) >> 7), flags = le32(n->after.xsave + 24);
+
+    if (n->vector == X86_XM && e->vector == X86_XM && flags & unmasked & (OE | UE))
+        n->after.xsave[24] |= e->after.xsave[24] & PE;
 }
 
 static const char *compare(const struct diff_case *c, struct diff_result *n, struct diff_result *e)
@@ -248,6 +252,8 @@ static const char *compare(const struct diff_case *c, struct diff_result *n, str
                     c->insn.op == X86_OP_FPU_ENV; /* may begin with its end */
         if ((n->cr2 ^ e->cr2) >> (address_is_loose(c) ? 12 : 0) && !(area && n->cr2 - e->cr2 < 512))
             return "fault address";
+        if (area && (n->cr2 ^ e->cr2) >> 12) /* of another page, which may be missing */
+            error &= ~1u;
         if (n->cr2 >= 0x7fffffffe000) /* where the kernel lives: present or not */
             error &= ~1u;
         if (error)
@@ -277,16 +283,14 @@ static const char *compare(const struct diff_case *c, struct diff_result *n, str
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "seed", required_argument, NULL, 's' },
-        { "count", required_argument, NULL, 'n' },
-        { "show", required_argument, NULL, 'w' },
-        { "verbose", no_argument, NULL, 'v' },
-        { NULL, 0, NULL, 0 },
+        { "seed", required_argument, NULL, 's' }, { "count", required_argument, NULL, 'n' },
+        { "only", required_argument, NULL, 'o' }, { "show", required_argument, NULL, 'w' },
+        { "verbose", no_argument, NULL, 'v' },    { NULL, 0, NULL, 0 },
     };
     static struct diff_case c;
     static struct diff_result n, e;
     uint64_t seed = 1, count = 200000, vectors = 0;
-    unsigned forms, least;
+    unsigned forms, least, map, opcode;
     bool verbose = false;
     int o;
 
@@ -294,6 +298,11 @@ int main(int argc, char **argv)
         switch (o) {
         case 's': seed = strtoull(optarg, NULL, 0); break;
         case 'n': count = strtoull(optarg, NULL, 0); break;
+        case 'o':
+            if (sscanf(optarg, "%u,%x", &map, &opcode) != 2)
+                return 2;
+            gen_only(map, opcode);
+            break;
         case 'w': show = (unsigned)strtoul(optarg, NULL, 0); break;
         case 'v': verbose = true; break;
         default: return 2;

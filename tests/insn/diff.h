@@ -8,11 +8,12 @@
 
 /* Linear memory map, the same for both, all below 4 GiB but for the last window. The harness lies
  * at STATE, seen only natively. */
-#define D_CODE  0x10000000ull /* two pages, read and execute: harness, then the instruction */
-#define D_INSN  (D_CODE + 0x1800)
-#define D_STATE 0x10010000ull
-#define D_DATA  0x20000000ull     /* pages: RW RW RW, RO, none, RW, none */
-#define D_HIGH  0x123456789000ull /* two pages RW; only 64-bit code gets there */
+#define D_CODE       0x10000000ull /* two pages, read and execute: harness, then the instruction */
+#define D_INSN       (D_CODE + 0x1800)
+#define D_STATE      0x10010000ull /* … this long: */
+#define D_STATE_SIZE 0x5000ull
+#define D_DATA       0x20000000ull     /* pages: RW RW RW, RO, none, RW, none */
+#define D_HIGH       0x123456789000ull /* two pages RW; only 64-bit code gets there */
 enum { D_DATA_PAGES = 6, D_HIGH_PAGES = 2, D_RO_PAGE = 3, D_HOLE_PAGE = 4, D_XSAVE = 4096 };
 
 struct diff_state {
@@ -41,6 +42,10 @@ struct diff_result {
 uint8_t *direct_at(uint64_t lin);
 void direct_setup(void);
 void direct_run(const struct diff_case *c, struct diff_result *r);
+/* What lies at D_CODE before a case's instruction, and what behind the instruction: read by both.
+ */
+extern const uint8_t diff_code[], diff_end[];
+unsigned direct_behind(const struct diff_case *c, uint8_t code[8]);
 extern uint64_t direct_fs_base, direct_gs_base, direct_xcr0;
 
 void emu_setup(void);
@@ -48,6 +53,8 @@ void emu_run(const struct diff_case *c, struct diff_result *r);
 uint8_t *emu_at(uint64_t lin); /* the same for the emulator's */
 
 void gen_seed(uint64_t seed);
+/* Only instructions of this map (X86_MAP_*) and opcode. */
+void gen_only(unsigned map, unsigned opcode);
 uint64_t gen_random(void);
 static inline unsigned below(unsigned n) { return (unsigned)(gen_random() >> 33) % n; }
 static inline bool one_in(unsigned n) { return below(n) == 0; }

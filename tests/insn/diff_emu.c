@@ -150,6 +150,7 @@ void emu_setup(void)
     for (unsigned p = 0; p < G_CODE; p += 4096)
         map_page(KERNEL + p, p, X86_PTE_W);
     memset(ram + G_CODE, 0xcc, 8192);
+    memcpy(ram + G_CODE, diff_code, (size_t)(diff_end - diff_code)); /* to be read, not run */
     for (unsigned p = 0; p < 8192; p += 4096)
         map_page(D_CODE + p, G_CODE + p, user);
     for (unsigned i = 0; i < D_DATA_PAGES; i++)
@@ -219,9 +220,12 @@ static void take_fault(struct diff_result *r)
 
 void emu_run(const struct diff_case *c, struct diff_result *r)
 {
+    uint8_t *at = ram + G_CODE + (D_INSN - D_CODE), behind[8];
+    const unsigned len = c->insn.len, more = direct_behind(c, behind);
     enum x86_exit exit;
 
-    memcpy(ram + G_CODE + (D_INSN - D_CODE), c->code, c->insn.len);
+    memcpy(at, c->code, len);
+    memcpy(at + len, behind, more);
     memcpy(cpu->gpr, c->before.gpr, sizeof(cpu->gpr));
     cpu->rip = D_INSN;
     cpu->rflags = c->before.rflags;
@@ -243,5 +247,5 @@ void emu_run(const struct diff_case *c, struct diff_result *r)
         take_fault(r);
     if (c->vec)
         x86_native_get_xsave(cpu, r->after.xsave, D_XSAVE);
-    memset(ram + G_CODE + (D_INSN - D_CODE), 0xcc, c->insn.len);
+    memset(at, 0xcc, len + more);
 }

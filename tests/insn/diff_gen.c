@@ -134,6 +134,33 @@ static bool excluded(const struct diff_case *c)
 
 /* ---- encodings ---- */
 
+static struct {
+    bool given;
+    unsigned map, opcode;
+} only;
+
+void gen_only(unsigned map, unsigned opcode)
+{
+    only.given = true;
+    only.map = map;
+    only.opcode = opcode;
+}
+
+static uint8_t random_opcode(void)
+{
+    const unsigned any = below(256);
+
+    return (uint8_t)(only.given ? only.opcode : any);
+}
+
+/* 1 to n. */
+static unsigned random_map(unsigned n)
+{
+    const unsigned any = 1 + below(n);
+
+    return only.given ? only.map : any;
+}
+
 static unsigned put_modrm_tail(uint8_t *p)
 {
     uint64_t a = gen_random(), b = integer();
@@ -152,7 +179,13 @@ static void random_code(struct diff_case *c)
                                         0x64, 0x65, 0x2e, 0x36, 0x3e, 0x26 };
     uint8_t *p = c->code;
     unsigned n = 0, kind = below(100);
+    unsigned map = kind < 35   ? X86_MAP_1BYTE
+                   : kind < 65 ? X86_MAP_0F
+                   : kind < 70 ? X86_MAP_0F38
+                               : X86_MAP_0F3A;
 
+    if (only.given)
+        map = only.map;
     if (kind < 75) {
         while (one_in(4) && n < 3)
             p[n++] = prefixes[below(ARRAY_LEN(prefixes))];
@@ -160,11 +193,11 @@ static void random_code(struct diff_case *c)
             p[n++] = (uint8_t[]){ 0x66, 0xf2, 0xf3 }[below(3)];
         if (c->mode == 8 && one_in(2))
             p[n++] = 0x40 | (uint8_t)below(16);
-        if (kind >= 35)
+        if (map != X86_MAP_1BYTE)
             p[n++] = 0x0f;
-        if (kind >= 65)
-            p[n++] = kind >= 70 ? 0x3a : 0x38;
-        p[n++] = (uint8_t)below(256);
+        if (map >= X86_MAP_0F38)
+            p[n++] = map == X86_MAP_0F38 ? 0x38 : 0x3a;
+        p[n++] = random_opcode();
     } else if (kind < 86) {
         if (one_in(16))
             p[n++] = 0x67;
@@ -173,24 +206,24 @@ static void random_code(struct diff_case *c)
             p[n++] = (uint8_t)gen_random() | (c->mode == 8 ? 0 : 0xc0);
         } else {
             p[n++] = 0xc4;
-            p[n++] = (uint8_t)((1 + below(3)) | (gen_random() & 0xe0) | (c->mode == 8 ? 0 : 0xc0));
+            p[n++] = (uint8_t)(random_map(3) | (gen_random() & 0xe0) | (c->mode == 8 ? 0 : 0xc0));
             p[n++] = (uint8_t)gen_random();
         }
         if (one_in(3))
             p[n - 1] |= 0x78; /* no vvvv */
-        p[n++] = (uint8_t)below(256);
+        p[n++] = random_opcode();
     } else {
         if (one_in(16))
             p[n++] = 0x67;
         p[n++] = 0x62;
-        p[n++] = (uint8_t)((1 + below(6)) | (gen_random() & 0xf0) | (c->mode == 8 ? 0 : 0xc0));
+        p[n++] = (uint8_t)(random_map(6) | (gen_random() & 0xf0) | (c->mode == 8 ? 0 : 0xc0));
         p[n++] = (uint8_t)gen_random() | 4;
         p[n++] = (uint8_t)gen_random() | (one_in(4) ? 0 : 8);
         if (one_in(3)) {
             p[n - 2] |= 0x78;
             p[n - 1] |= 8;
         }
-        p[n++] = (uint8_t)below(256);
+        p[n++] = random_opcode();
     }
     put_modrm_tail(p + n);
 }
@@ -232,6 +265,8 @@ static void choose_code(struct diff_case *c)
     while (candidates < 3) {
         random_code(c);
         if (x86_decode(&c->insn, c->code, 15, c->mode) != X86_DECODE_OK || excluded(c))
+            continue;
+        if (only.given && (c->insn.map != only.map || c->insn.opcode != only.opcode))
             continue;
         candidates++;
         if (seen[form_of(c)] < fewest) {
@@ -528,7 +563,26 @@ static void patch_branch(struct diff_case *c)
         __builtin_trap();
 }
 
-void gen_case(struct diff_case *c)
+/* Some address of the case leads to the processor's harness, which the emulator has not: a register
+ * or displacement by chance, where 64-bit addresses are cut to 32 bits. */
+static bool meets_harness(const struct diff_case *c)
+{
+    const struct x86_insn *i = &c->insn;
+    const uint64_t mask = size_mask(i->asz), from = D_STATE - 4096, size = D_STATE_SIZE + 8192;
+    const uint64_t *gpr = c->before.gpr;
+    uint64_t ea = (uint64_t)i->disp;
+
+    for (unsigned r = 0; r < 16; r++)
+        if (gpr[r] - from < size || (gpr[r] & mask) + base_of(c) - from < size)
+            return true;
+    if (!i->mem || i->flags & X86_INSN_VSIB)
+        return false;
+    ea += i->base == X86_REG_RIP ? D_INSN + i->len : i->base < 16 ? gpr[i->base] : 0;
+    ea += i->index < 16 ? gpr[i->index] << i->scale : 0;
+    return (ea & mask) + base_of(c) - from < size;
+}
+
+static void make_case(struct diff_case *c)
 {
     struct x86_insn *i = &c->insn;
     uint64_t *gpr = c->before.gpr, to = 0;
@@ -598,6 +652,13 @@ void gen_case(struct diff_case *c)
     if (c->mode != 8)
         for (unsigned r = 0; r < 16; r++)
             gpr[r] = r < 8 ? (uint32_t)gpr[r] : 0;
+}
+
+void gen_case(struct diff_case *c)
+{
+    do
+        make_case(c);
+    while (meets_harness(c));
 }
 
 /* ---- undefined flags ---- [SDM] vol. 2, each instruction's "Flags Affected" */

@@ -25,10 +25,13 @@ struct area {
 _Static_assert(offsetof(struct area, in) == 4096 && offsetof(struct area, out) == 12288,
                "as the assembly says");
 
-extern const uint8_t diff_head64[], diff_tail64[], diff_head32[], diff_tail32[], diff_end[];
-extern const uint8_t diff_code[];
+_Static_assert(sizeof(struct area) == D_STATE_SIZE, "");
+
+extern const uint8_t diff_head64[], diff_tail64[], diff_head32[], diff_tail32[];
 __asm__(".pushsection .rodata\n"
         ".set S, 0x10010000\n"
+        ".globl diff_code, diff_end\n"
+        ".hidden diff_code, diff_end\n"
         "diff_code:\n"
         "diff_head64:\n"
         " push %rbx\n push %rbp\n push %r12\n push %r13\n push %r14\n push %r15\n"
@@ -141,17 +144,26 @@ void direct_setup(void)
     processor_catch(on_signal);
 }
 
+/* A jump to the tail. */
+unsigned direct_behind(const struct diff_case *c, uint8_t code[8])
+{
+    const uint8_t *tail = c->mode == 8 ? diff_tail64 : diff_tail32;
+
+    code[0] = 0xe9;
+    le32_put(code + 1,
+             (uint32_t)(D_CODE + (uint64_t)(tail - diff_code) - (D_INSN + c->insn.len + 5)));
+    return 5;
+}
+
 void direct_run(const struct diff_case *c, struct diff_result *r)
 {
     struct area *a = AREA;
-    uint8_t *at = code_rw + (D_INSN - D_CODE);
+    uint8_t *at = code_rw + (D_INSN - D_CODE), behind[8];
     unsigned len = c->insn.len;
-    const uint8_t *tail = c->mode == 8 ? diff_tail64 : diff_tail32;
     const uint8_t *head = c->mode == 8 ? diff_head64 : diff_head32;
 
     memcpy(at, c->code, len);
-    at[len] = 0xe9; /* behind it, a jump to the tail */
-    le32_put(at + len + 1, (uint32_t)(D_CODE + (uint64_t)(tail - diff_code) - (D_INSN + len + 5)));
+    memcpy(at + len, behind, direct_behind(c, behind));
     memcpy(a->gpr, c->before.gpr, sizeof(a->gpr));
     a->flags = c->before.rflags;
     a->target = D_INSN;
