@@ -167,18 +167,12 @@ void native_check_mmx(struct x86_cpu *cpu)
 
 /* ---- execution ---- */
 
-/* Some SIMD exception is unmasked. The host runs with all masked and flags clear; the flags it
- * raised tell whether the guest takes #XM, for which everything is put back.
- * DEVIATES: with an unmasked overflow or underflow, PE should tell whether the result would be
- * exact if exponents had no bounds; the host says whether the delivered one is. Dot products take
- * exceptions after each of their steps, here all of them count as one. [SDM] vol. 1 "SIMD
- * Floating-Point Exception Conditions", "Handling SIMD Floating-Point Exceptions in Software" */
-static uint32_t run_unmasked(struct x86_cpu *cpu, const struct native_stub *st, uint32_t mxcsr)
+/* The flags that a run raises. The host runs with all exceptions masked and flags clear. */
+static uint32_t run_masked(struct x86_cpu *cpu, const struct native_stub *st, uint32_t mxcsr)
 {
     struct native_work *w = cpu->native->work;
-    uint32_t size = cpu->native->xsave_size;
+    uint32_t size = cpu->native->xsave_size, tiny = 0;
     uint32_t all_masked = (mxcsr | MXCSR_MASKS) & ~(uint32_t)MXCSR_FLAGS;
-    uint32_t unmasked = ~mxcsr >> 7 & MXCSR_FLAGS, tiny = 0;
     __builtin_memcpy(w->undo, cpu->xsave, size);
     if (!(mxcsr & MXCSR_UM) && !(st->flags & STUB_COMPLEX)) {
         /* An unmasked underflow is raised for exact tiny results too, and FTZ does not count then.
@@ -193,14 +187,101 @@ static uint32_t run_unmasked(struct x86_cpu *cpu, const struct native_stub *st, 
     }
     w->mxcsr_in = all_masked;
     st->code(cpu, w);
-    uint32_t raised = (w->mxcsr_out & MXCSR_FLAGS) | tiny;
-    if (!(raised & unmasked))
-        return mxcsr | raised;
-    if (raised & unmasked & MXCSR_PRE)
-        raised &= MXCSR_PRE;
-    __builtin_memcpy(cpu->xsave, w->undo, size);
-    le32_put(cpu->xsave + FX_MXCSR, mxcsr | raised);
+    return (w->mxcsr_out & MXCSR_FLAGS) | tiny;
+}
+
+static uint32_t unmasked_flags(uint32_t mxcsr) { return ~mxcsr >> 7 & MXCSR_FLAGS; }
+
+/* Unmasked exceptions that precede the computation keep the others from being found. */
+static uint32_t reported(uint32_t raised, uint32_t mxcsr)
+{
+    return raised & unmasked_flags(mxcsr) & MXCSR_PRE ? raised & MXCSR_PRE : raised;
+}
+
+static _Noreturn void simd_fault(struct x86_cpu *cpu, uint32_t mxcsr)
+{
+    le32_put(cpu->xsave + FX_MXCSR, mxcsr);
     x86_fault(cpu, cpu->cr4 & X86_CR4_OSXMMEXCPT ? X86_XM : X86_UD);
+}
+
+/* Some SIMD exception is unmasked. The flags that the host raised tell whether the guest takes #XM,
+ * for which everything is put back.
+ * DEVIATES: with an unmasked overflow or underflow, PE should tell whether the result would be
+ * exact if exponents had no bounds; the host says whether the delivered one is. [SDM] vol. 1 "SIMD
+ * Floating-Point Exception Conditions", "Handling SIMD Floating-Point Exceptions in Software" */
+static uint32_t run_unmasked(struct x86_cpu *cpu, const struct native_stub *st, uint32_t mxcsr)
+{
+    uint32_t raised = run_masked(cpu, st, mxcsr);
+    if (!(raised & unmasked_flags(mxcsr)))
+        return mxcsr | raised;
+    __builtin_memcpy(cpu->xsave, cpu->native->work->undo, cpu->native->xsave_size);
+    simd_fault(cpu, mxcsr | reported(raised, mxcsr));
+}
+
+/* xmm0 = xmm0 op xmm1, for the flags it raises. */
+static uint32_t dot_step(struct x86_cpu *cpu, const struct x86_insn *op, uint8_t *a,
+                         const uint8_t *b, uint32_t mxcsr)
+{
+    uint8_t v[64];
+    native_vec_set(cpu, 0, a, 16);
+    native_vec_set(cpu, 1, b, 16);
+    uint32_t raised = run_masked(cpu, native_stub(cpu, op), mxcsr);
+    native_vec_get(cpu, 0, v);
+    __builtin_memcpy(a, v, 16);
+    return raised;
+}
+
+/* DPPS and DPPD are one multiplication and one or two additions, each of which takes its exceptions
+ * before the next begins. Faults if one is not masked; else nothing has changed. [SDM] vol. 2
+ * "DPPS", "SIMD Floating-Point Exceptions" */
+static void dot_check(struct x86_cpu *cpu, const struct x86_insn *insn)
+{
+    static const uint8_t code[2][2][4] = {
+        { { 0x0f, 0x59, 0xc1 }, { 0xf2, 0x0f, 0x7c, 0xc1 } },       /* MULPS, HADDPS xmm0, xmm1 */
+        { { 0x66, 0x0f, 0x59, 0xc1 }, { 0x66, 0x0f, 0x7c, 0xc1 } }, /* MULPD, HADDPD */
+    };
+    const struct x86_operand *o = &insn->operand[insn->enc == X86_ENC_LEGACY ? 0 : 1];
+    const bool pd = insn->opcode == 0x41;
+    const unsigned elem = pd ? 8 : 4, n = 16 / elem, size = MAX(insn->vl, 16);
+    const uint32_t mxcsr = native_mxcsr(cpu);
+    uint8_t xmm0[64], xmm1[64], a[64], b[64];
+    uint32_t raised = 0;
+
+    native_vec_get(cpu, 0, xmm0);
+    native_vec_get(cpu, 1, xmm1);
+    native_vec_get(cpu, o[0].reg, a);
+    if (insn->mem)
+        __builtin_memcpy(b, cpu->native->work->mem, size);
+    else
+        native_vec_get(cpu, o[1].reg, b);
+    for (unsigned i = 0; i < size / elem; i++)
+        if (!(insn->imm >> (4 + i % n) & 1)) { /* this product is left out */
+            __builtin_memset(a + i * elem, 0, elem);
+            __builtin_memset(b + i * elem, 0, elem);
+        }
+    for (unsigned s = 0; s <= n / 2 && !(raised & unmasked_flags(mxcsr)); s++) {
+        struct x86_insn op;
+        uint32_t r = 0;
+        if (x86_decode(&op, code[pd][s > 0], 4, 8) != X86_DECODE_OK)
+            x86_error(cpu, "native: a step of a dot product");
+        for (unsigned at = 0; at < size; at += 16)
+            r |= dot_step(cpu, &op, a + at, s ? a + at : b + at, mxcsr);
+        raised |= reported(r, mxcsr);
+    }
+    native_vec_set(cpu, 0, xmm0, 64);
+    native_vec_set(cpu, 1, xmm1, 64);
+    if (raised & unmasked_flags(mxcsr))
+        simd_fault(cpu, mxcsr | raised);
+}
+
+/* A dot product's stub, after that: making the others may have moved it. */
+static const struct native_stub *dot_stub(struct x86_cpu *cpu, const struct x86_insn *insn,
+                                          const struct native_stub *st)
+{
+    if ((native_mxcsr(cpu) & MXCSR_MASKS) == MXCSR_MASKS)
+        return st;
+    dot_check(cpu, insn);
+    return native_stub(cpu, insn);
 }
 
 uint32_t native_run(struct x86_cpu *cpu, const struct native_stub *st)
@@ -236,6 +317,8 @@ static inline void exec_vector(struct x86_cpu *cpu, const struct x86_insn *insn)
     const struct native_stub *st = native_stub(cpu, insn);
     uint8_t *mem = cpu->native->work->mem;
     if (!insn->mem) {
+        if (unlikely(st->flags & STUB_DOT))
+            st = dot_stub(cpu, insn, st);
         native_commit(cpu, st, native_run(cpu, st));
         return;
     }
@@ -260,6 +343,8 @@ static inline void exec_vector(struct x86_cpu *cpu, const struct x86_insn *insn)
         x86_gp0(cpu);
     if (m->access & X86_ACC_R)
         native_load(cpu, insn->seg, lin, mem, m->size);
+    if (unlikely(st->flags & STUB_DOT))
+        st = dot_stub(cpu, insn, st);
     uint32_t mxcsr = native_run(cpu, st);
     if (write && st->flags & STUB_FP)
         le32_put(cpu->xsave + FX_MXCSR, mxcsr);

@@ -551,6 +551,8 @@ static const struct native_stub *generate(struct x86_cpu *cpu, const struct x86_
         if (insn->map == X86_MAP_6 &&
             ((insn->opcode & 0xfe) == 0x56 || (insn->opcode & 0xfe) == 0xd6))
             flags |= STUB_COMPLEX;
+        if (insn->enc != X86_ENC_EVEX && is_op(insn, X86_MAP_0F3A, 0x40, 0x41))
+            flags |= STUB_DOT;
         if (insn->mem && row->flags & NATIVE_ALIGNED && insn->operand[insn->mem - 1].size >= 16)
             flags |= STUB_ALIGNED;
         st.flags = (uint16_t)flags;

@@ -66,6 +66,7 @@ enum {
     STUB_BROADCAST = BIT(5), /* one memory value for all mask bits */
     STUB_SAE = BIT(7),       /* suppresses all exceptions, whatever MXCSR says */
     STUB_COMPLEX = BIT(8),   /* complex multiplication: two roundings */
+    STUB_DOT = BIT(9),       /* dot product: several steps, each with its exceptions */
     STUB_PACKED = BIT(6),    /* compress, expand: elements in memory lie without gaps */
 };
 
@@ -195,6 +196,15 @@ void native_check_mmx(struct x86_cpu *cpu);
 uint32_t native_run(struct x86_cpu *cpu, const struct native_stub *st);
 void native_commit(struct x86_cpu *cpu, const struct native_stub *st, uint32_t mxcsr);
 
+/* VCVTPH2PS, VCVTPS2PH: no alignment check. [SDM] vol. 2 "Exceptions Type 11 (VEX-only, Mem Arg, No
+ * AC, Floating-point Exceptions)", "Exceptions Type E11" */
+static inline bool native_is_half(const struct x86_insn *insn)
+{
+    return insn->enc != X86_ENC_LEGACY && insn->pp == 1 &&
+           ((insn->map == X86_MAP_0F38 && insn->opcode == 0x13) ||
+            (insn->map == X86_MAP_0F3A && insn->opcode == 0x1d));
+}
+
 /* Linear address of the memory operand of `size` bytes. */
 static inline uint64_t native_linear(struct x86_cpu *cpu, const struct x86_insn *insn,
                                      unsigned size, enum x86_access access)
@@ -202,7 +212,7 @@ static inline uint64_t native_linear(struct x86_cpu *cpu, const struct x86_insn 
     uint64_t lin = x86_linear(cpu, insn->seg, x86_ea(cpu, insn), size, access);
     /* Operands of vector length are exempt from alignment checking. */
     if (unlikely(cpu->align_check) && x86_user(cpu) && size <= 10 && !insn->mask &&
-        (lin & ((size == 10 ? 8 : size) - 1)) && x86_canonical(lin))
+        (lin & ((size == 10 ? 8 : size) - 1)) && x86_canonical(lin) && !native_is_half(insn))
         x86_fault_code(cpu, X86_ACV, 0);
     return lin;
 }
@@ -213,6 +223,13 @@ static inline void native_check_align(struct x86_cpu *cpu, uint64_t lin, unsigne
 {
     if (unlikely(cpu->align_check && x86_user(cpu) && lin & (n - 1)))
         x86_fault_code(cpu, X86_ACV, 0);
+}
+
+/* native_linear() has made the alignment check, so what is not aligned with one in force is exempt
+ * from it. */
+static inline bool native_is_value(const struct x86_cpu *cpu, uint64_t lin, unsigned size)
+{
+    return (size == 8 || size == 4 || size == 2) && !(cpu->align_check && lin & (size - 1));
 }
 
 /* x86_load_bytes for operands of 4 to 64 bytes in one page that is in the TLB. */
@@ -230,7 +247,7 @@ static inline void native_load(struct x86_cpu *cpu, unsigned seg, uint64_t lin, 
         case 64: __builtin_memcpy(buf, p, 64); return;
         }
     }
-    if (size == 8 || size == 4 || size == 2)
+    if (native_is_value(cpu, lin, size))
         le_put(buf, x86_load_slow(cpu, seg, lin, size, x86_user(cpu)), size);
     else
         x86_load_bytes(cpu, seg, lin, buf, size, x86_user(cpu));
@@ -249,7 +266,7 @@ static inline void native_store(struct x86_cpu *cpu, unsigned seg, uint64_t lin,
         case 64: __builtin_memcpy(p, buf, 64); return;
         }
     }
-    if (size == 8 || size == 4 || size == 2)
+    if (native_is_value(cpu, lin, size))
         x86_store_slow(cpu, seg, lin, le_get(buf, size), size, x86_user(cpu));
     else
         x86_store_bytes(cpu, seg, lin, buf, size, x86_user(cpu));
