@@ -6,9 +6,9 @@
 PLAIN_OBJ  := $(call obj,obj,$(wildcard isa/x86/*.c engine/soft/*.c) lib/plain.c)
 PLAIN_SYMS := $(foreach s,memcpy memmove memset memcmp bcmp,--redefine-sym $(s)=plain_$(s))
 
-$(foreach k,obj asan fuzz,$(foreach d,isa/x86 engine/soft,$(B)/$(k)/$(d)/%.o) $(B)/$(k)/lib/plain.o): ALL_CFLAGS += -mgeneral-regs-only
-$(foreach d,isa/x86 engine/soft,$(B)/obj/$(d)/%.o): POST = $(Q)objcopy $(PLAIN_SYMS) $@
-$(PLAIN_OBJ) $(PLAIN_OBJ:$(B)/obj/%=$(B)/asan/%) $(PLAIN_OBJ:$(B)/obj/%=$(B)/fuzz/%): mk/plain.mk
+$(foreach k,obj asan wild fuzz,$(foreach d,isa/x86 engine/soft,$(B)/$(k)/$(d)/%.o) $(B)/$(k)/lib/plain.o): ALL_CFLAGS += -mgeneral-regs-only
+$(foreach k,obj wild,$(foreach d,isa/x86 engine/soft,$(B)/$(k)/$(d)/%.o)): POST = $(Q)objcopy $(PLAIN_SYMS) $@
+$(PLAIN_OBJ) $(foreach k,asan wild fuzz,$(PLAIN_OBJ:$(B)/obj/%=$(B)/$(k)/%)): mk/plain.mk
 
 .DELETE_ON_ERROR:
 .PHONY: check-plain

@@ -35,7 +35,7 @@ check-slow:
 check-deps:
 	$(Q)tools/install-deps $(DEPS_CHECK)
 .PHONY: check-deps check-slow check-run check-slow-run tests
-tests: all unit fuzz guests assets insn-tools $(B)/xl/blocks $(B)/xl/blocks-asan $(B)/xl/dma
+tests: all unit fuzz guests assets insn-tools $(B)/xl/blocks $(B)/xl/blocks-asan $(B)/xl/blocks-wild $(B)/xl/dma
 check-run: tests $(A)/debian.img
 	$(Q)tests/run $(B) unit insn guest system fuzz
 check-slow-run: tests $(A)/debian.img

@@ -8,6 +8,10 @@ $(B)/xl/blocks: $(addprefix $(B)/obj/,$(BLOCKS)) $(B)/libtrapeze.a
 $(B)/xl/blocks-asan: $(addprefix $(B)/asan/,$(BLOCKS)) $(B)/asan/libtrapeze.a
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(SAN) $(LDFLAGS) $^ $(LDLIBS) -lZydis -o $@
+# In the window, where there is no sanitizer.
+$(B)/xl/blocks-wild: $(addprefix $(B)/wild/,$(BLOCKS)) $(B)/wild/libtrapeze.a
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(LDFLAGS) $^ $(LDLIBS) -lZydis -o $@
 
 XL_SEED ?= 1
 .PHONY: xl-test xl-fuzz

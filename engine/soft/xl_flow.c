@@ -543,9 +543,7 @@ void xl_translate(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b
     xl->insns += tr.count;
     b->count = (uint8_t)tr.count;
     tr.group_on = tr.r10 = tr.r11 = 0;
-    tr.grouped = !(key & XL_KEY_TWIN);
-    if (tr.grouped)
-        xl_plan(t, insn);
+    xl_plan(t, insn);
     for (unsigned i = 0; i < t->count; i++) {
         const struct x86_insn *in = insn[i];
         const bool last = i + 1u == t->count;

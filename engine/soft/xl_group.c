@@ -316,12 +316,13 @@ void xl_plan(struct xl_tr *t, const struct x86_insn **insn)
     struct tracker k = { .n = t->mode, .rip = t->start };
     unsigned opens = 0, groups = 0;
 
-    t->grouped = worth_it(t, insn);
+    for (unsigned i = 0; i < t->count; i++)
+        t->plan[i][0].open = t->plan[i][1].open = 0;
+    t->grouped = !(t->key & XL_KEY_TWIN) && worth_it(t, insn);
     if (!t->grouped)
         return;
     unknown_all(&k);
     for (unsigned i = 0; i < t->count; i++) {
-        t->plan[i][0].open = t->plan[i][1].open = 0;
         k.rip += insn[i]->len;
         accesses(t, &k, o, &opens, i, insn[i]);
         track(&k, insn[i]);

@@ -16,7 +16,9 @@ enum {
     LEAK = 100,    /* pages lost or refused that are all right for a sample in user mode, */
     BUCKET = 600,  /* and how many more */
     SOON = 128,    /* samples; the window shall not be full again before */
-    BAN_MS = 250   /* for which an address space that has more of them loses its right */
+    BAN_MS = 250,  /* for which an address space that has more of them loses its right */
+    AWAY_EACH = 32,
+    AWAY = 8
 };
 
 void xl_turn_init(struct xl_turn *t)
@@ -111,4 +113,18 @@ void xl_window_glance(struct soft_vcpu *v)
         t->since = now;
     else if ((now - t->since) * 1000 > YOUNG_US * t->khz)
         xl_window_sample(v, now);
+}
+
+/* For tests: every program has it from the start, but for some of the times it enters code, so that
+ * it goes into the window and out of it wherever it may be. */
+void xl_turn_by_count(struct soft_vcpu *v)
+{
+    const bool has = xl_window_owner(v) == xl_cr3_base(v->cpu.cr3);
+
+    if (v->xl.entries % AWAY_EACH < AWAY) {
+        if (has)
+            xl_window_lose(v);
+    } else if (!has) {
+        xl_window_give(v);
+    }
 }

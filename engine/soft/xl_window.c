@@ -407,8 +407,8 @@ void xl_window_ready(struct soft_vcpu *v)
 
     if (!w || v->cpu.cpl != 3 || v->cpu.code != 8)
         return;
-    if (v->vm->window && w->cr3 != xl_cr3_base(v->cpu.cr3))
-        xl_window_give(v);
+    if (v->vm->window)
+        xl_turn_by_count(v);
     if (w->stale && v->xl.window_view == v->cpu.view_id)
         refresh(v);
 }

@@ -42,5 +42,6 @@ struct xl_turn *xl_window_turn(struct soft_vcpu *); /* NULL: there is no window 
 void xl_turn_init(struct xl_turn *);
 void xl_turn_begin(struct xl_turn *); /* of a new owner */
 void xl_turn_full(struct xl_turn *);  /* the window is, and starts anew */
+void xl_turn_by_count(struct soft_vcpu *);
 
 #endif

@@ -13,7 +13,7 @@
 #define DATA    0x20000000ull       /* pages: RW RW RW RO none RW */
 #define STATE   0x0e010000ull       /* the harness; natively only */
 #define HIGH    0x500012340000ull   /* the same memory as DATA, out of 32-bit code's reach, … */
-#define MIRROR  (DATA | 1ull << 46) /* … and where the window has DATA */
+#define MIRROR  (DATA | 1ull << 46) /* … and where the window has DATA: with it there is none */
 #define MMIO    (DATA + 0x200000)   /* a page without RAM; natively none; also behind these two */
 #define COUNTER (DATA + (DATA_PAGES - 1) * 4096 + 0x800) /* of loops */
 enum {
@@ -48,6 +48,7 @@ enum { RIGHTS = 3 }; /* pages of data that have one, which changes */
 /* The block and the state of the case under way. */
 struct test {
     unsigned mode;
+    bool mirror; /* MIRROR is there */
     bool mmio, vec, changes, kernel;
     bool no_flush, complex; /* has instructions that flush nothing to zero; complex products */
     unsigned space;         /* of two address spaces, whose data lie apart */

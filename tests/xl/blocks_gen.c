@@ -509,7 +509,7 @@ static uint64_t data_base(void)
 {
     const unsigned pick = test.mode == 8 ? below(10) : 9;
 
-    return pick == 0 ? MIRROR : pick < 3 ? HIGH : DATA;
+    return pick == 0 && test.mirror ? MIRROR : pick < 3 ? HIGH : DATA;
 }
 
 /* Most operands relative to it are aligned, so most of these are, too. */

@@ -53,12 +53,13 @@ static void map_page(struct guest *g, unsigned space, uint64_t lin, uint64_t gpa
 }
 
 static const uint64_t data_at[] = { DATA, HIGH, MIRROR };
+static unsigned data_ats(void) { return ARRAY_LEN(data_at) - !test.mirror; }
 
 static void map_data(struct guest *g, unsigned space, unsigned p, enum right right)
 {
     const uint64_t flags = right == ABSENT ? 0 : (right == READ_ONLY ? 5 : 7) | X86_PTE_NX;
 
-    for (unsigned i = 0; i < ARRAY_LEN(data_at); i++)
+    for (unsigned i = 0; i < data_ats(); i++)
         map_page(g, space, data_at[i] + p * 4096, DATA_AT + SPACE_SIZE * space + p * 4096, flags);
 }
 
@@ -93,7 +94,7 @@ static void spaces(struct guest *g, unsigned n)
     }
     for (unsigned p = 0; p < DATA_PAGES; p++)
         map_data(g, n, p, p == HOLE ? ABSENT : p == RO ? READ_ONLY : WRITABLE);
-    for (unsigned i = 0; i < ARRAY_LEN(data_at); i++)
+    for (unsigned i = 0; i < data_ats(); i++)
         map_page(g, n, data_at[i] + (MMIO - DATA), 0x40000000, 7);
 }
 
