@@ -289,6 +289,7 @@ static void random_specials(unsigned count)
             struct kvm_regs r[2];
             for (unsigned k = 0; k < 2; k++)
                 CHECK_EQ(ops->get_regs(pair[k].vcpu, &r[k]), 0);
+            fprintf(stderr, "exits %u %u, ", pair[0].run->exit_reason, pair[1].run->exit_reason);
             fprintf(stderr, "special %u (%s, ring %u, IOPL %u, flags %llx) at %llx, %llx %llx:", i,
                     long64 ? "64" : "32", ring3 ? 3 : 0, iopl, (unsigned long long)start_flags,
                     (unsigned long long)code_at, (unsigned long long)r[0].rip,
