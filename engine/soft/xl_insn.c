@@ -350,7 +350,7 @@ bool xl_insn(struct xl_tr *t, const struct x86_insn *in)
             t->r11 = 0; /* it may be wanted for another */
         unsigned free = keep_r11(t, (ref.base == XL_R9 ? 0 : FREE_R9) | FREE_R11, &reg, &vv, &vv);
         take(t, in, &reg, &free, NULL);
-        if (!free && vv.guest >= 0) {
+        if (!free && vv.guest >= 0 && ref.base == XL_R9) {
             xl_lea(t, 1, XL_R9, XL_R9, ref.index == XL_NO_INDEX ? -1 : (int)ref.index, 0, ref.disp);
             ref = (struct xl_ref){ XL_R9, XL_NO_INDEX, 0 };
             free = FREE_R10;

@@ -50,7 +50,9 @@ struct test {
     unsigned mode;
     bool mirror; /* MIRROR is there */
     bool mmio, vec, changes, kernel;
+    bool crowded; /* r8 to r11 are used much: the translator's scratch registers are contended */
     bool no_flush, complex; /* has instructions that flush nothing to zero; complex products */
+    int32_t near;           /* most operands lie there, from DATA + 4096; -1: anywhere */
     unsigned space;         /* of two address spaces, whose data lie apart */
     bool keep;              /* … and if the space changes, what is known of translations */
     enum right right[RIGHTS];

@@ -55,6 +55,8 @@ static int32_t displacement(unsigned size)
 
     if (size > 64)
         size = 64;
+    if (test.near >= 0 && pick < 90) /* one check serves for several accesses */
+        return test.near + (int32_t)(below(256) & ~(size >= 16 ? 63u : 7u));
     if (pick < 70)
         return (int32_t)(below(8192 - size) & ~(size >= 16 ? 63u : 7u));
     if (pick < 82)
@@ -191,6 +193,44 @@ struct drawn {
 };
 enum { POOL = 4096, SERVES = 12 };
 
+/* Registers r8 to r11 instead of others. False: it has none to change. */
+static bool crowd(struct diff_case *c)
+{
+    const struct x86_insn old = c->insn;
+    const bool rm = old.modrm >= 0xc0 && one_in(2), reg = !one_in(4);
+
+    if (!old.has_modrm || old.op > X86_OP_SHRX)
+        return false;
+    if (old.enc == X86_ENC_LEGACY && old.rex) {
+        const unsigned map = old.map == X86_MAP_1BYTE ? 1 : old.map == X86_MAP_0F ? 2 : 3;
+        c->code[old.opcode_off - map] |= (uint8_t)(reg << 2 | rm);
+    } else if (old.enc == X86_ENC_VEX && c->code[old.prefix_len] == 0xc4) {
+        c->code[old.prefix_len + 1] &= (uint8_t) ~(reg << 7 | rm << 5);
+        if (old.map == X86_MAP_0F38 && one_in(2)) /* vvvv, inverted */
+            c->code[old.prefix_len + 2] = (uint8_t)((c->code[old.prefix_len + 2] & ~0x60) | 0x20);
+    } else {
+        return false;
+    }
+    c->code[old.modrm_off] &= (uint8_t) ~(reg << 5 | rm << 2);
+    return x86_decode(&c->insn, c->code, 15, c->mode) == X86_DECODE_OK && c->insn.op == old.op &&
+           c->insn.len == old.len;
+}
+
+/* Of VEX forms few are for integers, so gen_insn() hardly ever finds one. */
+static void vex_integer(struct diff_case *c)
+{
+    static const uint8_t op[] = { 0xf0, 0xf2, 0xf3, 0xf5, 0xf6, 0xf7 };
+
+    do {
+        le64_put(c->code, gen_random());
+        le64_put(c->code + 8, gen_random());
+        c->code[0] = 0xc4;
+        c->code[1] = (uint8_t)((c->code[1] & 0xe0) | 2 | one_in(8));
+        c->code[3] = op[below(sizeof(op))];
+    } while (x86_decode(&c->insn, c->code, 15, c->mode) != X86_DECODE_OK ||
+             c->insn.op < X86_OP_ANDN || c->insn.op > X86_OP_SHRX);
+}
+
 static void draw(struct drawn *d)
 {
     static struct diff_case c;
@@ -199,10 +239,14 @@ static void draw(struct drawn *d)
     int index;
 
     do {
-        gen_insn(&c);
-        memcpy(d->code, c.code, sizeof(d->code));
-        d->insn = c.insn;
-    } while (excluded(&c.insn) || (c.insn.mem && !steer(&c, &index)));
+        if (test.crowded && one_in(2))
+            vex_integer(&c);
+        else
+            gen_insn(&c);
+    } while ((test.crowded && !crowd(&c)) || excluded(&c.insn) ||
+             (c.insn.mem && !steer(&c, &index)));
+    memcpy(d->code, c.code, sizeof(d->code));
+    d->insn = c.insn;
 }
 
 /* Complex and dot products: exceptions of each step. */
@@ -216,14 +260,15 @@ static bool is_in_steps(const struct x86_insn *i)
 
 static void put_random(void)
 {
-    static struct drawn pool[2][POOL];
-    static bool filled[2];
+    static struct drawn pool[3][POOL];
+    static bool filled[3];
     static struct diff_case c;
-    struct drawn *p = pool[test.mode == 8];
+    const unsigned which = test.mode == 4 ? 0 : 1 + test.crowded;
+    struct drawn *p = pool[which];
     int index = -1;
 
-    if (!filled[test.mode == 8]) {
-        filled[test.mode == 8] = true;
+    if (!filled[which]) {
+        filled[which] = true;
         for (unsigned i = 0; i < POOL; i++)
             draw(&p[i]);
     }
@@ -428,6 +473,8 @@ void make_block(void)
     test.mmio = one_in(8);
     test.vec = one_in(3);
     test.kernel = one_in(8);
+    test.near = one_in(4) ? (int32_t)below(64) * 64 : one_in(16) ? (int32_t)below(7900) : -1;
+    test.crowded = test.mode == 8 && !test.vec && one_in(8);
     test.changes = one_in(4);
     test.no_flush = test.complex = false;
     turn = (turn + BLOCK_PAGES) % (PAGES - BLOCK_PAGES);
