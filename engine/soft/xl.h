@@ -31,6 +31,7 @@ enum {
     XL_CODE_MAX = 128 << 20,
     XL_CODE_MIN = 512 << 10,
     XL_JUMPS = 1 << 16,
+    XL_HASH = 1 << 16,
     XL_FILL_SIZES = 7 /* 1 to 64 bytes */,
     XL_FILL_KINDS = 7
 };
@@ -94,6 +95,13 @@ struct xl_in {
     uint32_t link, next;
 };
 
+/* A link of a copied block, whose original leads to that block. */
+struct xl_ahead {
+    struct xl_link *link;
+    uint32_t like;
+};
+enum { XL_AHEAD = 256 };
+
 /* A page in which code was found. */
 struct xl_page {
     uint64_t page;
@@ -121,7 +129,8 @@ struct xl_site {
 };
 
 struct xl_block {
-    struct xl_block *next; /* of the same bytes at other addresses or in other modes */
+    struct xl_block *next; /* of the same decoded block: at other addresses or in other modes */
+    struct xl_block *hash_next;
     uint64_t rip;
     uint32_t key, code;
     uint8_t count;   /* of instructions */
@@ -129,6 +138,7 @@ struct xl_block {
     uint32_t body;   /* bytes of code before the stubs of links */
     uint32_t reloc;  /* offset of those in the arena */
     uint32_t places; /* first of its entries there */
+    uint32_t of;     /* the decoded block, in its arena */
     uint32_t parts, in;
 };
 
@@ -193,6 +203,7 @@ struct xl {
     struct xl_mode mode[XL_MODES]; /* of the kernel */
     bool kernel_local;             /* kernel code was translated from a page that is not global */
     struct xl_link *far;
+    struct xl_block *hash[XL_HASH]; /* of blocks, by address and key */
     uint32_t slots;
     uint32_t slot_stub[XL_SLOTS];
     struct xl_link *slot_link[1 << 14]; /* by target, so that jumps there share a slot */
@@ -202,6 +213,8 @@ struct xl {
     uint64_t blocks, entries, misses, emulated, fills, polls, forgets;
     uint64_t insns, translate_tsc; /* translated, and the time that took */
     uint64_t cloned, cloned_insns, clone_tsc;
+    struct xl_ahead ahead[XL_AHEAD];
+    unsigned aheads;
     bool verify;    /* compare copies for other addresses with translations (lockstep, tests) */
     uint64_t shift; /* not 0: translating for such a comparison, so far from where it is */
     uint64_t verified, differ;
@@ -688,6 +701,8 @@ bool xl_may_copy(const struct xl_tr *); /* a block of that start */
 void xl_keep_relocs(struct xl_tr *, struct xl_block *);
 /* Appends a copy for b's address of a translation of the same in b's mode. False: there is none. */
 WARN_UNUSED bool xl_clone(struct soft_vcpu *, struct soft_block *, struct xl_block *b);
+/* Appends that of src, if there can be one. Links that might lead on are added to xl.ahead[]. */
+WARN_UNUSED bool xl_copy(struct soft_vcpu *, const struct xl_block *src, struct xl_block *b);
 void xl_verify_clone(struct soft_vcpu *, struct soft_block *, struct xl_block *src);
 
 /* xl_flow.c: appends the block's code */

@@ -313,8 +313,45 @@ void xl_tlb_flushed(struct x86_cpu *cpu, enum x86_tlb_event what, uint64_t arg)
 
 enum {
     DEAD = 0xffffffff /* no block's key */,
-    SEARCHED = 24 /* of a list; what lies behind will mostly be of processes that are gone */
+    SEARCHED = 24 /* of those at an address: what lies behind will mostly be of programs gone */,
+    COPIED_AHEAD = 64
 };
+
+static struct xl_block **bucket(struct xl *xl, uint64_t rip, uint32_t key)
+{
+    const uint64_t h = (rip ^ (uint64_t)key << 17) * 0x9e3779b97f4a7c15u;
+
+    return &xl->hash[h >> 48 & (XL_HASH - 1)];
+}
+
+/* By address first: libraries have lists of hundreds, of as many processes, most of them gone.
+ * What is found comes to the front. */
+static struct xl_block *lookup(struct soft_vcpu *v, const struct soft_block *sb, uint64_t rip,
+                               uint32_t key)
+{
+    struct xl_block **first = bucket(&v->xl, rip, key), *b;
+    const uint32_t of = (uint32_t)((const uint8_t *)sb - v->cache.arena);
+    unsigned depth = 0;
+
+    for (struct xl_block **at = first; (b = *at) && depth++ < SEARCHED; at = &b->hash_next)
+        if (b->rip == rip && b->key == key && b->of == of &&
+            (!v->lock || !(key & XL_KEY_TWIN) || b->count == v->xl.limit)) {
+            *at = b->hash_next;
+            b->hash_next = *first;
+            return *first = b;
+        }
+    return NULL;
+}
+
+static void unhash(struct xl *xl, const struct xl_block *b)
+{
+    struct xl_block **at = bucket(xl, b->rip, b->key);
+
+    while (*at && *at != b)
+        at = &(*at)->hash_next;
+    if (*at)
+        *at = b->hash_next;
+}
 
 /* Lists made before the code was last flushed are not valid. */
 static void freshen(const struct xl *xl, struct soft_block *sb)
@@ -328,13 +365,7 @@ static void freshen(const struct xl *xl, struct soft_block *sb)
 
 bool xl_has(struct soft_vcpu *v, struct soft_block *sb, uint64_t rip, uint32_t key)
 {
-    unsigned depth = 0;
-
-    freshen(&v->xl, sb);
-    for (const struct xl_block *b = sb->xl; b && depth++ < SEARCHED; b = b->next)
-        if (b->rip == rip && b->key == key)
-            return true;
-    return false;
+    return lookup(v, sb, rip, key);
 }
 
 void xl_add_part(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b)
@@ -364,6 +395,9 @@ static void kill_jumps(struct xl *xl, const struct xl_mode *mode, const struct x
 
 static void kill(struct soft_vcpu *v, struct xl_block *b)
 {
+    if (b->key == DEAD)
+        return;
+    unhash(&v->xl, b);
     if (!(b->key & X86_KEY_USER))
         kill_jumps(&v->xl, v->xl.mode, b);
     for (unsigned i = 0; (b->key & X86_KEY_USER) && i < v->cpu.views; i++)
@@ -397,6 +431,7 @@ void xl_flush(struct soft_vcpu *v)
     for (unsigned i = 0; i < v->cpu.views; i++)
         xl_view(v, i)->known = 0;
     memset(xl->slot_link, 0, sizeof(xl->slot_link));
+    memset(xl->hash, 0, sizeof(xl->hash));
     xl->generation++;
     memset(xl->jump, 0, sizeof(xl->jump));
     /* Nothing may be returned to. */
@@ -404,48 +439,91 @@ void xl_flush(struct soft_vcpu *v)
     xl->r_sp = xl_stack_top(xl);
 }
 
+static bool has_room(const struct xl *xl)
+{
+    return xl->size - xl->used >= ROOM && xl->size - xl->arena_used >= ARENA_ROOM &&
+           XL_SLOTS - xl->slots >= SLOT_ROOM && XL_PLACES - xl->places >= XL_MAX_INSNS;
+}
+
+static struct xl_block *new_block(struct soft_vcpu *v, struct soft_block *sb, uint64_t rip,
+                                  uint32_t key)
+{
+    struct xl *xl = &v->xl;
+    struct xl_block *b = xl_arena(xl, sizeof(*b));
+
+    *b = (struct xl_block){ .rip = rip,
+                            .key = key,
+                            .of = (uint32_t)((uint8_t *)sb - v->cache.arena) };
+    soft_pages_present(xl->arena, &xl->arena_present, xl->arena_used + ARENA_ROOM, xl->size);
+    soft_code_present(xl->rw, xl->rx, &xl->code_present, xl->used + ROOM, xl->size);
+    return b;
+}
+
+/* A block that was made now belongs to it. */
+static void enter(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b)
+{
+    struct xl_block **first = bucket(&v->xl, b->rip, b->key);
+
+    b->next = sb->xl;
+    sb->xl = b;
+    b->hash_next = *first;
+    *first = b;
+    v->xl.blocks++;
+    if (v->vm->perf) {
+        xl_fpu_put(v);
+        xl_perf_block(v, b->rip, b->code, v->xl.used);
+    }
+}
+
+/* What the original of a copied block was linked to, within the page, is copied with it, and so on:
+ * else the copy of each link would have to be found to lead nowhere. */
+static void copy_ahead(struct soft_vcpu *v)
+{
+    struct xl *xl = &v->xl;
+    unsigned copied = 0;
+
+    while (xl->aheads) {
+        const struct xl_ahead a = xl->ahead[--xl->aheads];
+        const struct xl_block *like = xl_at(xl, a.like);
+        struct soft_block *sb = (struct soft_block *)(void *)(v->cache.arena + like->of);
+        struct xl_block *b = lookup(v, sb, a.link->rip, like->key);
+        if (!b && copied < COPIED_AHEAD && has_room(xl)) {
+            b = new_block(v, sb, a.link->rip, like->key);
+            if (!xl_copy(v, like, b))
+                continue;
+            enter(v, sb, b);
+            copied++;
+        }
+        if (b)
+            xl_link_to(v, a.link, b);
+    }
+}
+
 struct xl_block *xl_find(struct soft_vcpu *v, struct soft_block *sb, bool twin)
 {
     const uint64_t rip = v->cpu.rip;
     const uint32_t key = xl_key(&v->cpu) | (twin ? XL_KEY_TWIN : 0u);
     struct xl *xl = &v->xl;
-    struct xl_block *b;
+    struct xl_block *b = lookup(v, sb, rip, key);
 
-    freshen(xl, sb);
-    unsigned depth = 0;
-    for (struct xl_block **at = &sb->xl; (b = *at) && depth++ < SEARCHED; at = &b->next)
-        if (b->rip == rip && b->key == key && (!v->lock || !twin || b->count == xl->limit)) {
-            *at = b->next; /* to the front */
-            b->next = sb->xl;
-            sb->xl = b;
-            goto found;
-        }
-    if (xl->size - xl->used < ROOM || xl->size - xl->arena_used < ARENA_ROOM ||
-        XL_SLOTS - xl->slots < SLOT_ROOM || XL_PLACES - xl->places < XL_MAX_INSNS) {
+    if (b)
+        goto found;
+    if (!has_room(xl))
         xl_flush(v);
-        freshen(xl, sb);
-    }
-    b = xl_arena(xl, sizeof(*b));
-    *b = (struct xl_block){ .rip = rip, .key = key, .next = sb->xl };
+    freshen(xl, sb);
+    b = new_block(v, sb, rip, key);
     const uint64_t begin = soft_rdtsc(), decode = v->stat.decode_tsc;
-    soft_pages_present(xl->arena, &xl->arena_present, xl->arena_used + ARENA_ROOM, xl->size);
-    soft_code_present(xl->rw, xl->rx, &xl->code_present, xl->used + ROOM, xl->size);
     if (xl_clone(v, sb, b)) {
-        xl->cloned++;
-        xl->cloned_insns += b->count;
+        enter(v, sb, b);
+        copy_ahead(v);
         xl->clone_tsc += soft_rdtsc() - begin;
     } else {
         xl_translate(v, sb, b);
         xl->translate_tsc += soft_rdtsc() - begin - (v->stat.decode_tsc - decode);
         if (xl->verify)
             xl_verify_clone(v, sb, b);
+        enter(v, sb, b);
     }
-    if (v->vm->perf) {
-        xl_fpu_put(v);
-        xl_perf_block(v, rip, b->code, xl->used);
-    }
-    sb->xl = b;
-    xl->blocks++;
 found:
     found_page(v, rip);
     if (sb->crosses)

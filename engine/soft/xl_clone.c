@@ -131,7 +131,10 @@ static void new_link(struct xl_tr *t, uint8_t *p, const uint8_t **stub, uint64_t
         old = link_of_stub(*stub);
         *stub += STUB;
     } while (old->reach == XL_SLOT);
-    xl_new_link(t, old->rip + delta, old->reach)->patch = (uint32_t)(p - t->xl->rw);
+    struct xl_link *l = xl_new_link(t, old->rip + delta, old->reach);
+    l->patch = (uint32_t)(p - t->xl->rw);
+    if (old->reach == XL_PAGE && old->target && !t->v->lock && t->xl->aheads < XL_AHEAD)
+        t->xl->ahead[t->xl->aheads++] = (struct xl_ahead){ l, old->target };
 }
 
 static void relocate(struct xl_tr *t, const struct xl_block *src, uint8_t *code, uint64_t delta)
@@ -204,20 +207,27 @@ static void copy(struct soft_vcpu *v, const struct xl_block *src, struct xl_bloc
     xl->used = (uint32_t)(t->p - xl->rw);
 }
 
-bool xl_clone(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b)
+bool xl_copy(struct soft_vcpu *v, const struct xl_block *src, struct xl_block *b)
 {
-    struct xl_block *src = sb->xl;
-
-    if (!is_free(b->rip) || (v->lock && (b->key & XL_KEY_TWIN))) /* there its length is given */
-        return false;
-    while (src && !(src->key == b->key && src->relocs))
-        src = src->next;
-    if (!src)
+    if (!src->relocs || !is_free(b->rip))
         return false;
     copy(v, src, b);
     for (struct xl_part *p = xl_at(&v->xl, src->parts); p; p = xl_at(&v->xl, p->more))
         xl_add_part(v, (struct soft_block *)(void *)(v->cache.arena + p->of), b);
+    v->xl.cloned++;
+    v->xl.cloned_insns += b->count;
     return true;
+}
+
+bool xl_clone(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b)
+{
+    const struct xl_block *src = sb->xl;
+
+    if (v->lock && (b->key & XL_KEY_TWIN)) /* there its length is given */
+        return false;
+    while (src && !(src->key == b->key && src->relocs))
+        src = src->next;
+    return src && xl_copy(v, src, b);
 }
 
 /* ---- is a copy what a translation would be? ---- */
@@ -265,6 +275,7 @@ void xl_verify_clone(struct soft_vcpu *v, struct soft_block *sb, struct xl_block
     if (!src->relocs || !is_free(a.rip))
         return;
     copy(v, src, &a);
+    xl->aheads = 0;
     const uint32_t used = xl->used; /* slots may lead to stubs of the copy */
     xl->shift = shift;
     xl_translate(v, sb, &b);
