@@ -681,7 +681,7 @@ static uint64_t xgetbv0(void)
     return (uint64_t)d << 32 | a;
 }
 
-uint64_t native_host_features(void)
+static uint64_t read_features(void)
 {
     static const uint8_t c1[][2] = {
         { 0, NATIVE_F_SSE3 }, { 1, NATIVE_F_PCLMUL }, { 9, NATIVE_F_SSSE3 },
@@ -719,4 +719,14 @@ uint64_t native_host_features(void)
     if ((xcr0 & X86_XCR0_AVX512) != X86_XCR0_AVX512 || !(f & BIT(NATIVE_F_AVX2)))
         f &= BIT(NATIVE_F_AVXVNNI + 1) - 1;
     return f;
+}
+
+/* Read once: CPUID costs tens of microseconds where it traps. */
+uint64_t native_host_features(void)
+{
+    static _Atomic uint64_t known;
+
+    if (!known) /* SSE2 is always there */
+        known = read_features();
+    return known;
 }
