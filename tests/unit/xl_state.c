@@ -59,10 +59,13 @@ static bool is_zero(const uint8_t *p, unsigned n)
     return true;
 }
 
-/* A component, of the emulator's image and the translator's. */
+/* A component, of the emulator's image and the translator's. That may have saved one in its initial
+ * state, now or earlier: a processor may take it for one in use, by chance after an interrupt. */
 static bool like(const uint8_t *a, const uint8_t *b, unsigned n, bool in_a, bool in_b)
 {
-    return in_a == in_b ? !memcmp(a, b, n) : in_b && is_zero(b, n);
+    if (in_a == in_b && !memcmp(a, b, n))
+        return true;
+    return !in_a && is_zero(b, n);
 }
 
 static bool images_alike(const uint8_t *a, const uint8_t *b)
@@ -76,7 +79,7 @@ static bool images_alike(const uint8_t *a, const uint8_t *b)
     /* DEVIATES in engine/soft/xl_fpu.c: x87 pointers and opcode. */
     if (memcmp(a, b, 6) || !like(a + LEGACY, b + LEGACY, 256, bv[0] & 2, bv[1] & 2))
         return false;
-    if (memcmp(a + 24, b + 24, 8) && (bv[0] & 2 || !(bv[1] & 2) || le32(b + 24) != 0x1f80))
+    if (memcmp(a + 24, b + 24, 8) && (bv[0] & 2 || le32(b + 24) != 0x1f80))
         return false;
     for (unsigned i = 2; i < 8; i++) {
         uint32_t offset, size;
