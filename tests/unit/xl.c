@@ -392,7 +392,7 @@ static unsigned random_crowd(uint8_t *p)
     const unsigned b = memory ? base[rnd(rnd(4) ? 4 : 5)] : reg[rnd(10)];
     unsigned n = 0;
 
-    if (!rnd(3)) { /* add r, b: that stays in a scratch register */
+    if (!rnd(3)) { /* add r, v: that stays in a scratch register */
         p[n++] = (uint8_t)(0x48 | (r & 8) >> 1 | (v & 8) >> 3);
         p[n++] = 0x01;
         p[n++] = (uint8_t)(0xc0 | (r & 7) << 3 | (v & 7));

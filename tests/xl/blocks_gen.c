@@ -132,6 +132,14 @@ static bool excluded(const struct x86_insn *i)
     return false;
 }
 
+/* The REX prefix, if there is one: right before the opcode with its map. */
+static uint8_t *rex_of(struct diff_case *c)
+{
+    const unsigned map = c->insn.map;
+
+    return c->code + c->insn.opcode_off - (map == X86_MAP_1BYTE ? 1 : map == X86_MAP_0F ? 2 : 3);
+}
+
 enum form { BASE, BASE_INDEX, FIXED };
 
 /* Gives the memory operand a pointer register as its base, with the index that is to be set before
@@ -151,10 +159,7 @@ static bool steer(struct diff_case *c, int *index)
         return false;
     memcpy(imm, c->code + old.imm_off, old.imm_len);
     if (old.enc == X86_ENC_LEGACY && old.rex) {
-        uint8_t *rex = c->code + old.opcode_off -
-                       (old.map == X86_MAP_1BYTE ? 1
-                        : old.map == X86_MAP_0F  ? 2
-                                                 : 3);
+        uint8_t *rex = rex_of(c);
         *rex &= (uint8_t)~3;
         if (one_in(2) && form != FIXED) {
             base = 6 | one_in(2); /* r14, r15 */
@@ -202,8 +207,7 @@ static bool crowd(struct diff_case *c)
     if (!old.has_modrm || old.op > X86_OP_SHRX)
         return false;
     if (old.enc == X86_ENC_LEGACY && old.rex) {
-        const unsigned map = old.map == X86_MAP_1BYTE ? 1 : old.map == X86_MAP_0F ? 2 : 3;
-        c->code[old.opcode_off - map] |= (uint8_t)(reg << 2 | rm);
+        *rex_of(c) |= (uint8_t)(reg << 2 | rm);
     } else if (old.enc == X86_ENC_VEX && c->code[old.prefix_len] == 0xc4) {
         c->code[old.prefix_len + 1] &= (uint8_t) ~(reg << 7 | rm << 5);
         if (old.map == X86_MAP_0F38 && one_in(2)) /* vvvv, inverted */
