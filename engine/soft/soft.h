@@ -260,6 +260,15 @@ struct soft_block *soft_block_get(struct soft_vcpu *);
 struct soft_block *soft_block_at(struct soft_vcpu *, const uint8_t *host, unsigned key);
 /* The decoded block right behind b in the same page, or NULL. Empties no cache. */
 struct soft_block *soft_block_behind(struct soft_vcpu *, const struct soft_block *b);
+/* Where a block is in its arena, and back. */
+static inline uint32_t soft_block_offset(const struct soft_vcpu *v, const struct soft_block *b)
+{
+    return (uint32_t)((const uint8_t *)b - v->cache.arena);
+}
+static inline struct soft_block *soft_block_of(const struct soft_vcpu *v, uint32_t offset)
+{
+    return (struct soft_block *)(void *)(v->cache.arena + offset);
+}
 /* x86_next_fn: the block behind v->current. */
 const struct x86_insn *soft_block_next(struct x86_cpu *, const struct x86_insn **end);
 /* Drops what was decoded from [host, host + len), within one page, by this vCPU. */

@@ -330,7 +330,7 @@ static struct xl_block *lookup(struct soft_vcpu *v, const struct soft_block *sb,
                                uint32_t key)
 {
     struct xl_block **first = bucket(&v->xl, rip, key), *b;
-    const uint32_t of = (uint32_t)((const uint8_t *)sb - v->cache.arena);
+    const uint32_t of = soft_block_offset(v, sb);
     unsigned depth = 0;
 
     for (struct xl_block **at = first; (b = *at) && depth++ < SEARCHED; at = &b->hash_next)
@@ -378,7 +378,7 @@ void xl_add_part(struct soft_vcpu *v, struct soft_block *sb, struct xl_block *b)
     freshen(&v->xl, sb);
     *part = (struct xl_part){ .block = xl_offset(&v->xl, b),
                               .next = xl_offset(&v->xl, sb->xl_parts),
-                              .of = (uint32_t)((uint8_t *)sb - v->cache.arena),
+                              .of = soft_block_offset(v, sb),
                               .more = b->parts };
     sb->xl_parts = part;
     b->parts = xl_offset(&v->xl, part);
@@ -451,9 +451,7 @@ static struct xl_block *new_block(struct soft_vcpu *v, struct soft_block *sb, ui
     struct xl *xl = &v->xl;
     struct xl_block *b = xl_arena(xl, sizeof(*b));
 
-    *b = (struct xl_block){ .rip = rip,
-                            .key = key,
-                            .of = (uint32_t)((uint8_t *)sb - v->cache.arena) };
+    *b = (struct xl_block){ .rip = rip, .key = key, .of = soft_block_offset(v, sb) };
     soft_pages_present(xl->arena, &xl->arena_present, xl->arena_used + ARENA_ROOM, xl->size);
     soft_code_present(xl->rw, xl->rx, &xl->code_present, xl->used + ROOM, xl->size);
     return b;
@@ -485,7 +483,7 @@ static void copy_ahead(struct soft_vcpu *v)
     while (xl->aheads) {
         const struct xl_ahead a = xl->ahead[--xl->aheads];
         const struct xl_block *like = xl_at(xl, a.like);
-        struct soft_block *sb = (struct soft_block *)(void *)(v->cache.arena + like->of);
+        struct soft_block *sb = soft_block_of(v, like->of);
         struct xl_block *b = lookup(v, sb, a.link->rip, like->key);
         if (!b && copied < COPIED_AHEAD && has_room(xl)) {
             b = new_block(v, sb, a.link->rip, like->key);

@@ -213,7 +213,7 @@ bool xl_copy(struct soft_vcpu *v, const struct xl_block *src, struct xl_block *b
         return false;
     copy(v, src, b);
     for (struct xl_part *p = xl_at(&v->xl, src->parts); p; p = xl_at(&v->xl, p->more))
-        xl_add_part(v, (struct soft_block *)(void *)(v->cache.arena + p->of), b);
+        xl_add_part(v, soft_block_of(v, p->of), b);
     v->xl.cloned++;
     v->xl.cloned_insns += b->count;
     return true;
